@@ -1,0 +1,118 @@
+"""Who owns a data directory: an advisory lock on DIR/headgate.lock, and what its owner says about itself.
+
+Ownership is the lock (`flock`), never the process id in the file: a crash frees it at once. The text of the
+file is JSON: `pid` and `role`; a server adds `otlp_grpc`, `otlp_http` and `api` ("host:port") once it is ready,
+so that other commands find it. The engine's files lie in DIR/clickhouse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headgate.store.errors import StoreBusy, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOCK_NAME = "headgate.lock"
+
+
+def default_data_directory(environ: dict[str, str] | os._Environ[str]) -> Path:
+    """Return $HEADGATE_DATA, or the per-user data directory of the XDG base directory specification."""
+    if environ.get("HEADGATE_DATA"):
+        return Path(environ["HEADGATE_DATA"])
+    base = environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "headgate"
+
+
+class DataDirectory:
+    """A data directory that this process owns until `close`; made by `acquire`."""
+
+    def __init__(self, path: Path, descriptor: int, role: str) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._role = role
+        self.announce({})
+
+    @property
+    def engine_path(self) -> Path:
+        """Where the embedded engine keeps its files."""
+        return self.path / "clickhouse"
+
+    def announce(self, addresses: dict[str, str]) -> None:
+        """Write who we are and where we listen, for other processes to read."""
+        text = json.dumps({"pid": os.getpid(), "role": self._role, **addresses}) + "\n"
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
+
+    def close(self) -> None:
+        """Give the directory up; idempotent."""
+        if self._descriptor >= 0:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def acquire(
+    path: Path,
+    role: str,
+    *,
+    wait_s: float = 0.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> DataDirectory:
+    """Own `path`, making it if need be; waits up to `wait_s` for an owner that is no server to finish.
+
+    Raises StoreBusy when a server owns it or the wait was too short, StoreError when it cannot be used.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"cannot use the data directory {path}: {error.strerror}; choose another with --data DIR"
+        ) from error
+    waited_s = 0.0
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return DataDirectory(path, descriptor, role)
+        owner = read_owner(path)
+        if owner.get("role") == "server" or waited_s >= wait_s:
+            os.close(descriptor)
+            raise StoreBusy(
+                f"the data directory {path} is in use by process {owner.get('pid', 'unknown')}"
+                f" ({owner.get('role', 'starting')}); stop it or choose another with --data DIR"
+            )
+        sleep(0.05)
+        waited_s += 0.05
+
+
+def read_owner(path: Path) -> dict[str, Any]:
+    """Return what the owner of `path` wrote about itself; empty when there is no readable lock file."""
+    try:
+        owner = json.loads((path / LOCK_NAME).read_text())
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def find_server(path: Path) -> dict[str, str] | None:
+    """Return the addresses of the server that owns `path` now, or None when none runs or it is not ready yet."""
+    try:
+        descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = read_owner(path)
+        return {k: str(v) for k, v in owner.items()} if "api" in owner else None
+    finally:
+        os.close(descriptor)
+    return None
