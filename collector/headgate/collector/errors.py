@@ -1,0 +1,35 @@
+"""What can go wrong with a request, by what its sender should do.
+
+Permanent: the same bytes would always fail, so a client must not send them again. Retryable: the same bytes may
+be taken later. The two are mapped to gRPC and HTTP statuses in `headgate.collector.status` only.
+"""
+
+from __future__ import annotations
+
+
+class CollectorError(Exception):
+    """A request was not taken."""
+
+
+class Permanent(CollectorError):
+    """The request can never be taken."""
+
+
+class Malformed(Permanent):
+    """The request is not valid OTLP; `offset` is the byte at which that showed, where known."""
+
+    def __init__(self, message: str, offset: int | None = None) -> None:
+        super().__init__(message if offset is None else f"{message} at byte {offset}")
+        self.offset = offset
+
+
+class TooLarge(Permanent):
+    """The request is larger than the configured maximum, compressed or decompressed."""
+
+
+class Retryable(CollectorError):
+    """The request can be taken later; `retry_after_s` says when to try."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
