@@ -27,7 +27,9 @@ DEFAULT_DATABASE = "headgate"
 class Store:
     """A database and a way to open clients of it; made by `embedded_store` or `server_store`."""
 
-    def __init__(self, database: str, connect: Callable[[str | None], Client], *, embedded: bool) -> None:
+    def __init__(
+        self, database: str, connect: Callable[[str | None], Client], *, embedded: bool
+    ) -> None:
         self.database = database
         self.embedded = embedded
         self._connect = connect

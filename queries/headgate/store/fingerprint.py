@@ -28,7 +28,9 @@ MAX_TEXT_BYTES = 16384
 def normalise(stack_trace: bytes, message: bytes) -> bytes:
     """Return the text that stands for an error's place in the code."""
     text = stack_trace or message
-    frames = [line for line in text.split(b"\n") if line[:1] in {b" ", b"\t"}] if stack_trace else []
+    frames = (
+        [line for line in text.split(b"\n") if line[:1] in {b" ", b"\t"}] if stack_trace else []
+    )
     if frames:
         text = b"\n".join(frames)
     text = text[:MAX_TEXT_BYTES]
