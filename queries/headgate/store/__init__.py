@@ -1,4 +1,4 @@
-"""Headgate's tables: schema, migrations and clients, shared by the collector that writes and the reports that read."""
+"""Headgate's tables: schema, migrations and clients, shared by collector and reports."""
 
 from headgate.store.client import DEFAULT_DATABASE, Store, embedded_store, server_store
 from headgate.store.directory import DataDirectory, acquire, default_data_directory, find_server

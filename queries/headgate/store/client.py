@@ -1,19 +1,22 @@
 """A store: where the rows are, and one client per thread to reach them.
 
-There is no storage abstraction of our own: the embedded engine and a ClickHouse server are both reached through
-`clickhouse_connect`'s client, with the same SQL.
+There is no storage abstraction of our own: the embedded engine and a ClickHouse server are both
+reached through `clickhouse_connect`'s client, with the same SQL.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headgate.store.embedded import open_handle
-from headgate.store.errors import StoreError
+from headgate.store.errors import NoData, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 DEFAULT_DATABASE = "headgate"
+
+# The client logs what it also raises; without a handler Python would print it beside our message.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 class Store:
@@ -38,25 +44,30 @@ class Store:
         self._lock = threading.Lock()
 
     def client(self) -> Client:
-        """Return this thread's client, opened on first use with `database` as its default database."""
+        """Return this thread's client, opened on first use with `database` as its default.
+
+        Raises NoData when there is no such database, StoreError when the store cannot be reached.
+        """
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
-            client = self._local.client = self._open(self.database)
+            client = self._local.client = self._connect(self.database)
+            with self._lock:
+                self._clients.append(client)
         return client
 
     def create_database(self) -> None:
         """Create the database if it does not exist."""
-        client = self._connect(None)
-        client.command(f"CREATE DATABASE IF NOT EXISTS `{self.database}`")
-        client.close()
+        with self._connect(None) as client:
+            client.command(f"CREATE DATABASE IF NOT EXISTS `{self.database}`")
 
     def tables(self) -> dict[str, set[str]]:
-        """Return the columns of every table of the database; empty when the database does not exist."""
-        client = self._open(None)
-        result = client.query(
-            "SELECT table, groupArray(name) FROM system.columns WHERE database = {database:String} GROUP BY table",
-            parameters={"database": self.database},
-        )
+        """Return the columns of every table; empty when the database does not exist."""
+        with self._connect(None) as client:
+            result = client.query(
+                "SELECT table, groupArray(name) FROM system.columns"
+                " WHERE database = {database:String} GROUP BY table",
+                parameters={"database": self.database},
+            )
         return {str(table): set(columns) for table, columns in result.result_rows}
 
     def close(self) -> None:
@@ -67,12 +78,6 @@ class Store:
             self._clients.clear()
         self._local = threading.local()
 
-    def _open(self, database: str | None) -> Client:
-        client = self._connect(database)
-        with self._lock:
-            self._clients.append(client)
-        return client
-
 
 def embedded_store(engine_path: Path, database: str = DEFAULT_DATABASE) -> Store:
     """Return the store whose engine files lie in `engine_path`; the caller owns the directory."""
@@ -80,27 +85,53 @@ def embedded_store(engine_path: Path, database: str = DEFAULT_DATABASE) -> Store
 
 
 def server_store(url: str) -> Store:
-    """Return the store behind `http(s)://user:password@host:8123/database` (database `headgate` by default)."""
-    parts = urlsplit(url)
+    """Return the store behind `http(s)://user:password@host:8123/database`.
+
+    The database is `headgate` when the address names none. Raises StoreError for an address that
+    cannot be one; the server itself is asked when the first client opens.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (8443 if parts.scheme == "https" else 8123)
+    except ValueError:
+        parts, port = urlsplit(""), 0
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise StoreError(
-            f"--store {url!r} is not a ClickHouse address; write http://user:password@host:8123/database"
+            f"--store {_without_password(url)!r} is not a ClickHouse address;"
+            " write http://user:password@host:8123/database"
         )
     database = parts.path.strip("/") or DEFAULT_DATABASE
     options: dict[str, Any] = {
         "host": parts.hostname,
-        "port": parts.port or (8443 if parts.scheme == "https" else 8123),
+        "port": port,
         "username": unquote(parts.username) if parts.username else "default",
         "password": unquote(parts.password) if parts.password else "",
         "secure": parts.scheme == "https",
         "autogenerate_session_id": False,
     }
+    shown = f"{parts.scheme}://{parts.hostname}:{port}"
 
     def connect(name: str | None) -> Client:
         try:
             return clickhouse_connect.get_client(database=name or "__default__", **options)
-        except Exception as error:
-            shown = f"{parts.scheme}://{parts.hostname}:{options['port']}"
-            raise StoreError(f"cannot reach ClickHouse at {shown}: {error}") from error
+        except ClickHouseError as error:
+            if "UNKNOWN_DATABASE" in str(error):
+                raise NoData(f"there is no database {name!r} at {shown} yet") from error
+            raise StoreError(
+                f"cannot use ClickHouse at {shown}: {_reason(error)};"
+                " check the address, the user and the password given with --store"
+            ) from error
 
     return Store(database, connect, embedded=False)
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", url)
+
+
+def _reason(error: ClickHouseError) -> str:
+    """Return what a person can act on: the server's sentence or the system's, without the rest."""
+    text = str(error)
+    said = re.search(r"DB::Exception: (.+?)\.?(?: \([A-Z_]+\)| \(for url|$)", text, re.MULTILINE)
+    said = said or re.search(r"\[Errno -?\d+\] ([^\"')\]]+)", text)
+    return said[1] if said else text.partition("\n")[0]

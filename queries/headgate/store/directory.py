@@ -1,13 +1,13 @@
-"""Who owns a data directory: an advisory lock on DIR/headgate.lock, and what its owner says about itself.
+"""Who owns a data directory: a lock on DIR/headgate.lock, and what its owner says about itself.
 
-Ownership is the lock (`flock`), never the process id in the file: a crash frees it at once. The text of the
-file is JSON: `pid` and `role`; a server adds `otlp_grpc`, `otlp_http` and `api` ("host:port") once it is ready,
-so that other commands find it. The engine's files lie in DIR/clickhouse.
+Ownership is the lock (`flock`), never the process id in the file: a crash frees it at once, though
+the text stays. The text is one line of JSON: `pid` and `role`; a server adds `otlp_grpc`,
+`otlp_http` and `api` ("host:port") once it is ready, so that other commands find it. The engine's
+files lie in DIR/clickhouse.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -22,9 +22,16 @@ if TYPE_CHECKING:
 
 LOCK_NAME = "headgate.lock"
 
+# Whoever only looks holds a shared lock for an instant; that must not make an owner give up.
+_GLANCE_S = 0.2
+_STEP_S = 0.05
+
+# Longer than any line that we write, so that a new one never changes the file's size.
+_LINE_BYTES = 511
+
 
 def default_data_directory(environ: dict[str, str] | os._Environ[str]) -> Path:
-    """Return $HEADGATE_DATA, or the per-user data directory of the XDG base directory specification."""
+    """Return $HEADGATE_DATA, or the user's data directory as the XDG specification has it."""
     if environ.get("HEADGATE_DATA"):
         return Path(environ["HEADGATE_DATA"])
     base = environ.get("XDG_DATA_HOME") or "~/.local/share"
@@ -47,9 +54,9 @@ class DataDirectory:
 
     def announce(self, addresses: dict[str, str]) -> None:
         """Write who we are and where we listen, for other processes to read."""
-        text = json.dumps({"pid": os.getpid(), "role": self._role, **addresses}) + "\n"
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, text.encode(), 0)
+        text = json.dumps({"pid": os.getpid(), "role": self._role, **addresses})
+        # One write of one size: a reader at the same moment finds the old line or the new one.
+        os.pwrite(self._descriptor, text.ljust(_LINE_BYTES).encode() + b"\n", 0)
 
     def close(self) -> None:
         """Give the directory up; idempotent."""
@@ -66,50 +73,65 @@ def acquire(
     wait_s: float = 0.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> DataDirectory:
-    """Own `path`, making it if need be; waits up to `wait_s` for an owner that is no server to finish.
+    """Own `path`, making it if need be.
 
-    Raises StoreBusy when a server owns it or the wait was too short, StoreError when it cannot be used.
+    Waits up to `wait_s` for an owner that is no server to finish. Raises StoreBusy when a server
+    owns it or the wait was too short, StoreError when the directory cannot be used.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(
-            f"cannot use the data directory {path}: {error.strerror}; choose another with --data DIR"
+            f"cannot use the data directory {path}: {error.strerror};"
+            " choose another with --data DIR"
         ) from error
     waited_s = 0.0
     while True:
-        with contextlib.suppress(BlockingIOError):
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            os.close(descriptor)
+            raise StoreError(
+                f"cannot lock the data directory {path}: {error.strerror};"
+                " choose one on a local disk with --data DIR"
+            ) from error
+        else:
             return DataDirectory(path, descriptor, role)
         owner = read_owner(path)
-        if owner.get("role") == "server" or waited_s >= wait_s:
+        patience_s = _GLANCE_S if owner.get("role") == "server" else max(wait_s, _GLANCE_S)
+        if waited_s >= patience_s:
             os.close(descriptor)
             raise StoreBusy(
                 f"the data directory {path} is in use by process {owner.get('pid', 'unknown')}"
                 f" ({owner.get('role', 'starting')}); stop it or choose another with --data DIR"
             )
-        sleep(0.05)
-        waited_s += 0.05
+        sleep(_STEP_S)
+        waited_s += _STEP_S
 
 
 def read_owner(path: Path) -> dict[str, Any]:
-    """Return what the owner of `path` wrote about itself; empty when there is no readable lock file."""
+    """Return what the last owner of `path` wrote about itself; empty when nothing is readable."""
     try:
-        owner = json.loads((path / LOCK_NAME).read_text())
+        owner = json.loads((path / LOCK_NAME).read_text().partition("\n")[0])
     except (OSError, ValueError):
         return {}
     return owner if isinstance(owner, dict) else {}
 
 
 def find_server(path: Path) -> dict[str, str] | None:
-    """Return the addresses of the server that owns `path` now, or None when none runs or it is not ready yet."""
+    """Return what the server that owns `path` now says: its addresses, pid and role.
+
+    None when no server runs or it is not ready yet.
+    """
     try:
-        descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         owner = read_owner(path)
         return {k: str(v) for k, v in owner.items()} if "api" in owner else None

@@ -1,8 +1,9 @@
 """One handle of the embedded engine (chDB), with its known traps closed.
 
-The engine keeps the output of a query that failed half-way in the handle's buffer and puts it in front of the
-next result on the same handle: a correctness bug and a leak between callers. A harmless query after every
-failure drains that buffer. One engine path per process, one handle per thread; never fork after opening.
+The engine keeps the output of a query that failed half-way in the handle's buffer and puts it in
+front of the next result on the same handle: a correctness bug and a leak between callers. A
+harmless query after every failure drains that buffer. One engine path per process, one handle per
+thread; never fork after opening.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import clickhouse_connect
 
-from headgate.store.errors import StoreError
+from headgate.store.errors import NoData, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +23,18 @@ if TYPE_CHECKING:
 def open_handle(path: Path, database: str | None = None) -> Client:
     """Open one more handle of the engine whose files lie in `path`; for use by a single thread.
 
-    Raises StoreError when the engine cannot be loaded or the directory cannot be opened.
+    Raises NoData when there is no such database, StoreError when the engine cannot be loaded or the
+    directory cannot be opened.
     """
     try:
-        from clickhouse_connect.driver._backend.chdb_backend import ChdbBackend
+        # Here, because chdb is optional and takes half a gigabyte.
+        from clickhouse_connect.driver._backend.chdb_backend import (  # noqa: PLC0415
+            ChdbBackend,
+        )
     except ImportError as error:
         raise StoreError(
-            "the embedded engine is not installed: pip install 'headgate[embedded]', or use --store URL"
+            "the embedded engine is not installed:"
+            " pip install 'headgate[embedded]', or use --store URL"
         ) from error
 
     class DrainingBackend(ChdbBackend):
@@ -38,7 +44,8 @@ def open_handle(path: Path, database: str | None = None) -> Client:
             try:
                 return super()._query_locked(sql, fmt, params)
             except Exception:
-                self._handle.conn.query("SELECT 1", "Null")
+                if self._handle.conn is not None:
+                    self._handle.conn.query("SELECT 1", "Null")
                 raise
 
     try:
@@ -46,7 +53,10 @@ def open_handle(path: Path, database: str | None = None) -> Client:
             interface="chdb", path=str(path), database=database
         )
     except Exception as error:
+        if "UNKNOWN_DATABASE" in str(error):
+            raise NoData(f"there is no database {database!r} in {path} yet") from error
         raise StoreError(f"cannot open the embedded store in {path}: {error}") from error
-    # TRICKY: the client constructs its backend itself; only the class of the finished object can be exchanged.
+    # TRICKY: the client constructs its backend itself; only the class of the finished object can be
+    # exchanged.
     client._backend.__class__ = DrainingBackend  # noqa: SLF001
     return client  # type: ignore[no-any-return]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 class StoreError(Exception):
-    """A store cannot be used as it is; the message says what to do (exit code 2 on a command line)."""
+    """A store cannot be used as it is; the message says what to do (exit code 2 of a command)."""
 
 
-class NoData(StoreError):
+class NoData(StoreError):  # noqa: N818 - the public name says what is the case
     """There is no store at the given place yet."""
 
 
-class StoreBusy(StoreError):
+class StoreBusy(StoreError):  # noqa: N818 - as above
     """Another process owns the data directory."""

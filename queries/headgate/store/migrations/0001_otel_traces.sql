@@ -1,6 +1,7 @@
 -- Spans. Names, types and keys are those of the OpenTelemetry ClickHouse exporter; Weight is ours.
 -- Weight is the adjusted count of `ot=th:` in the trace state (OpenTelemetry tracestate probability sampling):
--- 2^56 / (2^56 - T), T given as 1 to 14 hex digits with trailing zeros dropped; 1 where there is no threshold.
+-- 2^56 / (2^56 - T), T given as 1 to 14 lower-case hex digits with trailing zeros dropped; 1 where there is no
+-- threshold or a malformed one. The difference is taken in integers: T above 2^53 does not fit a Float64.
 CREATE TABLE IF NOT EXISTS otel_traces
 (
     Timestamp DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
@@ -31,11 +32,9 @@ CREATE TABLE IF NOT EXISTS otel_traces
         TraceState String,
         Attributes Map(LowCardinality(String), String)
     ) CODEC(ZSTD(1)),
-    Weight Float64 DEFAULT if(
-        match(TraceState, '(^|,)ot=[^,]*\\bth:[0-9a-f]{1,14}\\b'),
-        72057594037927936. / (72057594037927936. - reinterpretAsUInt64(reverse(unhex(
-            concat('00', rightPad(extract(TraceState, '(?:^|,)ot=[^,]*\\bth:([0-9a-f]{1,14})\\b'), 14, '0')))))),
-        1.) CODEC(ZSTD(1)),
+    Weight Float64 DEFAULT 72057594037927936. / (72057594037927936 - reinterpretAsUInt64(reverse(unhex(concat('00', rightPad(
+        extract(TraceState, '(?:^|,)[ \\t]*ot=(?:[^,;]*;)*th:([0-9a-f]{1,14})[ \\t]*(?:[;,]|$)'),
+        14, '0')))))) CODEC(ZSTD(1)),
     INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX idx_duration Duration TYPE minmax GRANULARITY 1
 )
