@@ -1,0 +1,112 @@
+"""The SDK's side of identity.
+
+Processors that copy user and session onto spans and log records as they begin.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import Context, get_current
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWriteLogRecord
+from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
+from opentelemetry.trace import get_current_span
+
+from headgate.instrumentation.attributes import SESSION_ID, USER_ID
+from headgate.instrumentation.identity import current, entry
+from headgate.instrumentation.quiet import problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MARK = "_headgate_identity"
+
+
+class SpanIdentity(SpanProcessor):
+    """Gives each span its user and session when it starts, unless its creator already did."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Run in the application's thread: must not raise."""
+        try:
+            context = get_current() if parent_context is None else parent_context
+            if not context:
+                return
+            parent = get_current_span(context)
+            if parent.is_recording():
+                # A plain attribute is the cheapest link, and it lives exactly as long as the span.
+                span._headgate_entry = entry(parent)  # type: ignore[attr-defined]  # noqa: SLF001  # ours, on their object
+            user, session = current(context)
+            if user or session:
+                self._write(span, user, session)
+        except Exception as error:  # noqa: BLE001  # telemetry never breaks its host
+            problem("a span's identity", error)
+
+    @staticmethod
+    def _write(span: Span, user: str, session: str) -> None:
+        present = span.attributes or {}
+        if user and USER_ID not in present:
+            span.set_attribute(USER_ID, user)
+        if session and SESSION_ID not in present:
+            span.set_attribute(SESSION_ID, session)
+
+
+class LogIdentity(LogRecordProcessor):
+    """Gives each log record its user and session, unless its creator already did."""
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Run in the application's thread: must not raise."""
+        try:
+            record = log_record.log_record
+            user, session = current(record.context)
+            if not user and not session:
+                return
+            attributes = record.attributes
+            if attributes is None:
+                attributes = record.attributes = {}
+            for name, value in ((USER_ID, user), (SESSION_ID, session)):
+                if value and name not in attributes:
+                    attributes[name] = value  # type: ignore[index]  # the SDK's own mapping is mutable here
+        except Exception as error:  # noqa: BLE001  # telemetry never breaks its host
+            problem("a log record's identity", error)
+
+    def shutdown(self) -> None:
+        """Do nothing: there is nothing to hold."""
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002  # the interface's
+        """Do nothing: there is nothing to hold."""
+        return True
+
+
+def install(tracers: object, loggers: object) -> None:
+    """Add the processors to the SDK's providers.
+
+    Providers of another make, and those that have them, are left alone.
+    """
+    if isinstance(tracers, TracerProvider) and not getattr(tracers, _MARK, False):
+        tracers.add_span_processor(SpanIdentity())
+        setattr(tracers, _MARK, True)
+    if isinstance(loggers, LoggerProvider) and not getattr(loggers, _MARK, False):
+        multi = loggers._multi_log_record_processor  # noqa: SLF001  # only the private list can be prepended to
+        # Before the exporter's processor, which may hand the record to another thread.
+        multi._log_record_processors = (LogIdentity(), *multi._log_record_processors)  # noqa: SLF001
+        setattr(loggers, _MARK, True)
+
+
+def exporters(providers: Iterable[Any]) -> list[object]:
+    """Return the SDK's exporters behind `providers`, as far as they can be reached.
+
+    Only their retries are of interest.
+    """
+    found: list[object] = []
+    for provider in providers:
+        spans = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
+        logs = getattr(
+            getattr(provider, "_multi_log_record_processor", None), "_log_record_processors", ()
+        )
+        found += [
+            getattr(getattr(each, "_batch_processor", None), "_exporter", None)
+            for each in (*spans, *logs)
+        ]
+        readers = getattr(getattr(provider, "_sdk_config", None), "metric_readers", ())
+        found += [getattr(reader, "_exporter", None) for reader in readers]
+    return [exporter for exporter in found if exporter is not None]

@@ -1,0 +1,82 @@
+"""Zero-code identity for every server: a propagator that reads it from what a request carries.
+
+All of OpenTelemetry's server instrumentations (WSGI, ASGI, Django, gRPC, Celery …) pass incoming
+headers through the propagators before they start the server's span, so this is the one place where
+user and session can be known for the whole request without touching the application. Registered as
+the propagator `headgate`; it must come after `baggage`.
+"""
+
+from __future__ import annotations
+
+from opentelemetry.context import Context, get_current
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+
+from headgate.instrumentation.identity import Identity, received, within
+from headgate.instrumentation.quiet import problem
+from headgate.instrumentation.settings import read
+from headgate.instrumentation.sources import Request, first, parse
+
+
+class IdentityPropagator(TextMapPropagator):
+    """Takes user and session from HEADGATE_USER_FROM and HEADGATE_SESSION_FROM.
+
+    Else from the caller's baggage.
+    """
+
+    def __init__(self) -> None:
+        settings = read()
+        self._users = parse(settings.user_from)
+        self._sessions = parse(settings.session_from)
+        self._propagate = settings.propagate
+
+    def extract(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        getter: Getter[CarrierT] = default_getter,
+    ) -> Context:
+        """Run in the application's thread: must not raise."""
+        if context is None:
+            context = get_current()
+        try:
+            identity = self._identity(carrier, context, getter)
+            # Whoever this thread worked for before is not who asks now.
+            return within(context, identity, propagate=self._propagate, replace=True)
+        except Exception as error:  # noqa: BLE001  # telemetry never breaks its host
+            problem("reading a request", error)
+            return context
+
+    def inject(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        setter: Setter[CarrierT] = default_setter,
+    ) -> None:
+        """Do nothing: the baggage propagator sends what is to be sent."""
+
+    @property
+    def fields(self) -> set[str]:
+        """None: nothing is injected."""
+        return set()
+
+    def _identity(self, carrier: CarrierT, context: Context, getter: Getter[CarrierT]) -> Identity:
+        known = received(context)
+        if not self._users and not self._sessions:
+            return known
+
+        def header(name: str) -> str | None:
+            values = getter.get(carrier, name)
+            return next(iter(values), None) if values else None
+
+        request = Request(header, carrier)
+        return Identity(
+            first(self._users, request) or known.user,
+            first(self._sessions, request) or known.session,
+        )

@@ -1,0 +1,169 @@
+"""The environment variables of this package, read in one place.
+
+Everything that OpenTelemetry already has a variable for is left to it. A value that makes no sense
+means the default, never an exception: these are read inside somebody else's program.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OFF = "off"
+LOCAL = "local"
+OTEL = "otel"
+_NO = frozenset({"", "0", "false", "no", "off", "none", "disabled"})
+_YES = frozenset({"1", "true", "yes", "on", "local", "enabled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable as the reference documents it."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+DECLARED = (
+    Setting(
+        "DO_NOT_TRACK",
+        "",
+        "`1` turns everything off, whatever else is set: no files, no network, no spans",
+    ),
+    Setting(
+        "HEADGATE_TELEMETRY",
+        "off",
+        "what `@track` and `event` do outside `opentelemetry-instrument`: `off`; `local` (files on "
+        "this machine, never sent); `otel` (the application's own OpenTelemetry set-up); or an "
+        "`http(s)://host:4318` address to send OTLP to",
+    ),
+    Setting(
+        "HEADGATE_TELEMETRY_DIR", "", "where local files go; default: the user's state directory"
+    ),
+    Setting(
+        "HEADGATE_TELEMETRY_MAX_BYTES", "20971520", "local files together; the oldest go first"
+    ),
+    Setting("HEADGATE_TELEMETRY_MAX_DAYS", "30", "age at which a local file is deleted"),
+    Setting(
+        "HEADGATE_TRACK_MEMORY",
+        "false",
+        "record memory of every tracked call, as `@track(memory=True)` does",
+    ),
+    Setting(
+        "HEADGATE_USER_FROM",
+        "",
+        "where a web request names its user, first match wins: `header:NAME`, `cookie:NAME`, "
+        "`jwt:HEADER[:CLAIM]`, `jwt:cookie.NAME[:CLAIM]` (read, not verified), "
+        "`call:module:function`",
+    ),
+    Setting("HEADGATE_SESSION_FROM", "", "the same for the session"),
+    Setting(
+        "HEADGATE_PROPAGATE",
+        "true",
+        "pass user and session on to called services as W3C baggage; `false` keeps them here",
+    ),
+    Setting(
+        "HEADGATE_INHERIT_CONTEXT",
+        "false",
+        "start inside the trace and baggage of TRACEPARENT and BAGGAGE",
+    ),
+    Setting(
+        "HEADGATE_EXIT_TIMEOUT",
+        "2",
+        "seconds that a process may spend at exit on delivering what is left",
+    ),
+    Setting(
+        "HEADGATE_DEBUG", "false", "show every message of the exporters instead of one warning"
+    ),
+)
+"""What docs/reference/instrumentation.md lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force.
+
+    `mode` is off, local, otel or an address, and `asked` says whether it was set at all.
+    """
+
+    do_not_track: bool
+    mode: str
+    asked: bool
+    directory: Path
+    max_bytes: int
+    max_days: float
+    track_memory: bool
+    user_from: str
+    session_from: str
+    propagate: bool
+    inherit_context: bool
+    exit_timeout_s: float
+    debug: bool
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings from `environ`."""
+    return Settings(
+        do_not_track=_flag(environ, "DO_NOT_TRACK", default=False),
+        mode=telemetry_mode(environ.get("HEADGATE_TELEMETRY", "")),
+        asked="HEADGATE_TELEMETRY" in environ,
+        directory=Path(environ.get("HEADGATE_TELEMETRY_DIR") or state_directory(environ)),
+        max_bytes=int(_number(environ, "HEADGATE_TELEMETRY_MAX_BYTES", 20 * 1024 * 1024)),
+        max_days=_number(environ, "HEADGATE_TELEMETRY_MAX_DAYS", 30),
+        track_memory=_flag(environ, "HEADGATE_TRACK_MEMORY", default=False),
+        user_from=environ.get("HEADGATE_USER_FROM", ""),
+        session_from=environ.get("HEADGATE_SESSION_FROM", ""),
+        propagate=_flag(environ, "HEADGATE_PROPAGATE", default=True),
+        inherit_context=_flag(environ, "HEADGATE_INHERIT_CONTEXT", default=False),
+        exit_timeout_s=_number(environ, "HEADGATE_EXIT_TIMEOUT", 2),
+        debug=_flag(environ, "HEADGATE_DEBUG", default=False),
+    )
+
+
+def telemetry_mode(text: str) -> str:
+    """Return the mode that HEADGATE_TELEMETRY asks for.
+
+    Anything not understood is off, because consent is never guessed.
+    """
+    text = text.strip()
+    low = text.lower()
+    if low in _YES:
+        return LOCAL
+    if low == OTEL:
+        return OTEL
+    if low.startswith(("http://", "https://")):
+        return text
+    return OFF
+
+
+def state_directory(environ: Mapping[str, str]) -> Path:
+    """Return the user's state directory for local telemetry.
+
+    XDG on Unix, LOCALAPPDATA on Windows.
+    """
+    if os.name == "nt":
+        root = Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        home = Path(environ.get("HOME") or "/nonexistent")
+        root = Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state")
+    return root / "headgate" / "telemetry"
+
+
+def _flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
+    if name not in environ:
+        return default
+    return environ[name].strip().lower() not in _NO
+
+
+def _number(environ: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        value = float(environ.get(name, default))
+    except ValueError:
+        return default
+    return value if 0 <= value < float("inf") else default

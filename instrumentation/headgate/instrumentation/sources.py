@@ -1,0 +1,130 @@
+"""Where a request says who is asking.
+
+A header, a cookie, a claim of a JWT, or what a function of the application answers.
+
+A JWT is read, not verified: this is analytics, never authorization. HEADGATE_USER_FROM and
+HEADGATE_SESSION_FROM use the notation that `parse` reads.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+
+from headgate.instrumentation.identity import identifier
+from headgate.instrumentation.quiet import once, problem
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a source may look at.
+
+    Headers by name, and the server's own object (ASGI scope, WSGI environ or carrier).
+    """
+
+    headers: Callable[[str], str | None]
+    raw: object
+
+    def header(self, name: str) -> str:
+        """Return the header's value, or the empty string."""
+        return self.headers(name.lower()) or ""
+
+    def cookie(self, name: str) -> str:
+        """Return the cookie's value, or the empty string."""
+        header = self.header("cookie")
+        if name not in header:
+            return ""
+        try:
+            found = SimpleCookie(header).get(name)
+        except CookieError:
+            return ""
+        return found.value if found else ""
+
+
+Source = Callable[[Request], object]
+
+
+def first(sources: Sequence[Source], request: Request) -> str:
+    """Return the first identifier that a source finds, or the empty string.
+
+    A source that raises has found nothing.
+    """
+    for source in sources:
+        try:
+            found = identifier(source(request))
+        except Exception as error:  # noqa: BLE001  # the application's own callback, or a foreign token
+            problem("finding out who asks", error)
+            continue
+        if found:
+            return found
+    return ""
+
+
+@lru_cache(maxsize=32)
+def parse(text: str) -> tuple[Source, ...]:
+    """Return the sources of a comma-separated list such as `jwt:authorization:sub,cookie:uid`.
+
+    Unknown ones are left out.
+    """
+    return tuple(
+        source for item in text.split(",") if item.strip() and (source := _source(item.strip()))
+    )
+
+
+def claim(token: str, name: str) -> str:
+    """Return the claim `name` of a JSON Web Token, unverified.
+
+    The empty string if there is none.
+    """
+    parts = token.strip().split(".")
+    if len(parts) != 3 or len(token) > 16384:
+        return ""
+    try:
+        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError):
+        return ""
+    value = payload.get(name) if isinstance(payload, dict) else None
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def _source(item: str) -> Source | None:
+    kind, _, rest = item.partition(":")
+    if kind == "header" and rest:
+        return lambda request: request.header(rest)
+    if kind == "cookie" and rest:
+        return lambda request: request.cookie(rest)
+    if kind == "jwt" and rest:
+        return _token(*rest.partition(":")[::2])
+    if kind == "call" and ":" in rest:
+        return _callback(*rest.split(":", 1))
+    once.say(
+        f"{item!r} names no place where a request says who asks: use header:, cookie:, jwt: or "
+        "call:module:function."
+    )
+    return None
+
+
+def _token(place: str, name: str) -> Source:
+    def source(request: Request) -> str:
+        if place.startswith("cookie."):
+            text = request.cookie(place.removeprefix("cookie."))
+        else:
+            text = request.header(place)
+        # "Bearer x.y.z" and a bare token are both common.
+        return claim(text.rpartition(" ")[2], name or "sub")
+
+    return source
+
+
+def _callback(module: str, function: str) -> Source:
+    def source(request: Request) -> object:
+        # Imported at the first request: when the settings are read the application does not exist
+        # yet.
+        return getattr(import_module(module), function)(request)
+
+    return source
