@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -71,8 +72,6 @@ def _memory() -> tuple[Memory, SimpleSpanProcessor, SimpleLogRecordProcessor]:
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     """Leave telemetry off and nobody identified after each test."""
-    from opentelemetry.context import Context, attach, detach
-
     token = attach(Context())
     yield
     switch.turn(OFF, "a test ended")
@@ -136,9 +135,7 @@ class Sink:
     def wait(self, condition: Callable[[Sink], bool], seconds: float = 15) -> None:
         deadline = time.monotonic() + seconds
         while not condition(self):
-            assert time.monotonic() < deadline, (
-                f"not in time; spans: {[s.name for s in self.spans]}"
-            )
+            assert time.monotonic() < deadline, f"spans: {[s.name for s in self.spans]}"
             time.sleep(0.02)
 
 

@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage, trace
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
 from headgate.instrumentation import (
@@ -22,11 +25,14 @@ from headgate.instrumentation import (
     identify,
     nps,
     session,
+    telemetry,
     track,
 )
 from headgate.instrumentation.experiments import assign, position
 from headgate.instrumentation.identity import current
 from headgate.instrumentation.quiet import once
+from headgate.instrumentation.recorder import SPAN_KEY, Host, Private
+from headgate.instrumentation.switch import switch
 
 
 @track
@@ -78,14 +84,6 @@ VALUES = st.recursive(
 )
 def test_any_value_can_be_recorded(name, value, attributes):
     """Whatever is passed, an event never raises and what is recorded can be encoded as OTLP."""
-    from opentelemetry.sdk._logs import LoggerProvider
-    from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
-    from opentelemetry.sdk.trace import TracerProvider
-
-    from headgate.instrumentation import telemetry
-    from headgate.instrumentation.recorder import Host
-    from headgate.instrumentation.switch import switch
-
     exporter = InMemoryLogRecordExporter()
     loggers = LoggerProvider(shutdown_on_exit=False)
     loggers.add_log_record_processor(SimpleLogRecordProcessor(exporter))
@@ -168,10 +166,10 @@ def test_identify_marks_the_request_that_is_already_running(hosted):
     And on what follows.
     """
     tracer = hosted.tracers.get_tracer("t")
-    with tracer.start_as_current_span("server", kind=SpanKind.SERVER):
-        with tracer.start_as_current_span("middle"), tracer.start_as_current_span("view"):
-            identify("u7", "s7")
-            work()
+    start = tracer.start_as_current_span
+    with start("server", kind=SpanKind.SERVER), start("middle"), start("view"):
+        identify("u7", "s7")
+        work()
     found = {span.name.rpartition(".")[2]: span.attributes.get("user.id") for span in hosted.spans}
     assert found == {"work": "u7", "view": "u7", "middle": None, "server": "u7"}
 
@@ -199,8 +197,6 @@ def test_identity_travels_as_baggage_unless_told_otherwise(hosted, monkeypatch):
     """
     with session(user="u1", id="s1"):
         assert dict(baggage.get_all()) == {"user.id": "u1", "session.id": "s1"}
-    from headgate.instrumentation import telemetry
-
     monkeypatch.setenv("HEADGATE_PROPAGATE", "false")
     telemetry._state.settings = telemetry.read()
     with session(user="u1"):
@@ -211,8 +207,6 @@ def test_identity_travels_as_baggage_unless_told_otherwise(hosted, monkeypatch):
 
 def test_received_baggage_is_recorded_by_the_application_and_not_by_a_library(recorded, request):
     """A user in baggage is on an application's calls; a library's private telemetry never takes it."""
-    from opentelemetry.context import attach, detach
-
     token = attach(baggage.set_baggage("user.id", "remote"))
     work()
     detach(token)
@@ -232,8 +226,6 @@ def test_what_the_application_set_is_not_overwritten(hosted):
 
 def test_private_telemetry_does_not_touch_the_applications_spans(hosted):
     """A library's private call is not the parent of the application's spans, nor their child."""
-    from headgate.instrumentation.recorder import SPAN_KEY, Private
-
     private = Private(object(), object())
     tracer = hosted.tracers.get_tracer("t")
     with tracer.start_as_current_span("application") as outer:

@@ -134,7 +134,7 @@ def test_identity_of_the_function_is_kept():
     assert add.__name__ == "add"
     assert add.__doc__ == "Add."
     assert str(inspect.signature(add)) == "(left, right=2, *, scale=1)"
-    assert pickle.loads(pickle.dumps(add)) is add  # our own bytes
+    assert pickle.loads(pickle.dumps(add)) is add  # noqa: S301  # our own bytes
     assert inspect.iscoroutinefunction(Estimator.later)
     assert inspect.isgeneratorfunction(Estimator.steps)
     assert inspect.isasyncgenfunction(Estimator.stream)
@@ -146,7 +146,7 @@ def test_exceptions_pass_through_and_are_recorded(recorded):
 
     Without source lines.
     """
-    secret = "password=hunter2"  # what must not be recorded
+    secret = "password=hunter2"  # noqa: S105  # must not be recorded
     boom = ValueError(f"cannot open /home/alice/x with {secret}")
 
     @track

@@ -60,10 +60,10 @@ class BoundaryInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
             wrapt.register_post_import_hook(partial(_wrap, name=name, wrapper=wrapper), module)
 
     def _uninstrument(self, **_: Any) -> None:
-        import concurrent.futures.process  # noqa: PLC0415  # loaded for this only
-        import concurrent.futures.thread  # noqa: PLC0415
-        import multiprocessing.process  # noqa: PLC0415
-        import threading  # noqa: PLC0415
+        import concurrent.futures.process  # loaded for this only
+        import concurrent.futures.thread
+        import multiprocessing.process
+        import threading
 
         unwrap(threading.Thread, "start")
         unwrap(concurrent.futures.thread.ThreadPoolExecutor, "submit")

@@ -81,13 +81,13 @@ class Ending:
         if self._multiprocessing or "multiprocessing.util" not in sys.modules:
             return
         self._multiprocessing = True
-        from multiprocessing import util  # noqa: PLC0415  # loaded already, by the program itself
+        from multiprocessing import util  # loaded already, by the program itself
 
         util.register_after_fork(self, _finish_later)
 
 
 def _finish_later(ending: Ending) -> None:
-    from multiprocessing import util  # noqa: PLC0415  # as above
+    from multiprocessing import util  # as above
 
     util.Finalize(None, ending.finish, exitpriority=-100)
 

@@ -25,9 +25,9 @@ class SpanFile(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Run on the batch processor's thread."""
         # The encoder and protobuf's JSON code are needed only once something is written.
-        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
-        from headgate.instrumentation.otlp_json import line  # noqa: PLC0415
+        from headgate.instrumentation.otlp_json import line
 
         written = self.lines.write(line(encode_spans(spans)), len(spans))
         return SpanExportResult.SUCCESS if written else SpanExportResult.FAILURE
@@ -41,9 +41,9 @@ class LogFile(LogRecordExporter):
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Run on the batch processor's thread."""
-        from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs  # noqa: PLC0415  # as above
+        from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs  # as above
 
-        from headgate.instrumentation.otlp_json import line  # noqa: PLC0415
+        from headgate.instrumentation.otlp_json import line
 
         written = self.lines.write(line(encode_logs(batch)), len(batch))
         return LogRecordExportResult.SUCCESS if written else LogRecordExportResult.FAILURE

@@ -42,7 +42,7 @@ def measure() -> Memory:
 def _resident(pid: int) -> Callable[[], int | None]:
     # Keyed by process, because a handle made before a fork would describe the parent.
     try:
-        import psutil  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415  # optional, and slow to import
+        import psutil  # type: ignore[import-untyped,unused-ignore]  # optional, and slow to import
     except ImportError:
         return lambda: None
     process = psutil.Process(pid)

@@ -18,7 +18,7 @@ def _first(
     made: Plan, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Record the first call: load what recording needs, and leave later calls to it directly."""
-    from headgate.instrumentation.calls import call  # noqa: PLC0415  # OpenTelemetry is imported only when recording
+    from headgate.instrumentation.calls import call  # OpenTelemetry is imported only when recording
 
     made.record = call
     return call(made, function, args, kwargs)

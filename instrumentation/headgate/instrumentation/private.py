@@ -32,8 +32,10 @@ def private(mode: str, settings: Settings) -> Private:
 
 
 def _remote(address: str) -> tuple[SpanExporter, LogRecordExporter]:
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter  # noqa: PLC0415  # imports requests
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import (
+        OTLPLogExporter,  # imports requests
+    )
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     base = address.rstrip("/")
     return OTLPSpanExporter(endpoint=f"{base}/v1/traces"), OTLPLogExporter(

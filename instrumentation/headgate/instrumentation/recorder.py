@@ -122,8 +122,8 @@ class Private:
         """Return a tracer of a provider that has the library as its service."""
         if found := self._tracers.get((scope, version)):
             return found
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415  # only when on
-        from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # only when on
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
         provider = TracerProvider(
             sampler=ALWAYS_ON, resource=_library(scope, version), shutdown_on_exit=False
@@ -135,7 +135,7 @@ class Private:
         """Return a logger of a provider that has the library as its service."""
         if found := self._loggers.get((scope, version)):
             return found
-        from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415  # only when telemetry is on
+        from opentelemetry.sdk._logs import LoggerProvider  # only when telemetry is on
 
         provider = LoggerProvider(resource=_library(scope, version), shutdown_on_exit=False)
         provider.add_log_record_processor(self._logs)  # type: ignore[arg-type]  # a log processor, by construction
@@ -168,18 +168,18 @@ class Private:
 def build(mode: str, settings: Settings) -> Recorder:
     """Return the recorder for `mode`, which is not off."""
     if mode == OTEL:
-        from headgate.instrumentation.processors import install  # noqa: PLC0415  # imports the SDK
+        from headgate.instrumentation.processors import install  # imports the SDK
 
         tracers, loggers = trace.get_tracer_provider(), get_logger_provider()
         install(tracers, loggers)
         return Host(tracers, loggers)
-    from headgate.instrumentation.private import private  # noqa: PLC0415  # imports the SDK
+    from headgate.instrumentation.private import private  # imports the SDK
 
     return private(mode, settings)
 
 
 def _library(scope: str, version: str) -> Resource:
-    from headgate.instrumentation.resource import library  # noqa: PLC0415  # imports the SDK
+    from headgate.instrumentation.resource import library  # imports the SDK
 
     return library(scope, version)
 

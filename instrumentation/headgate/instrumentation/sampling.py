@@ -40,7 +40,7 @@ class Consistent(Sampler):
     def __init__(self, root: ComposableSampler) -> None:
         self._sampler = composite_sampler(composable_parent_threshold(root))
 
-    def should_sample(  # noqa: PLR0917  # the interface's
+    def should_sample(  # the interface's
         self,
         parent_context: Context | None,
         trace_id: int,
@@ -102,7 +102,7 @@ class Adaptive(ComposableSampler):
         self._clock = clock
         self._rate = Rate(target, clock())
 
-    def sampling_intent(  # noqa: PLR0917  # the interface's
+    def sampling_intent(  # the interface's
         self,
         parent_ctx: Context | None,  # noqa: ARG002
         name: str,  # noqa: ARG002

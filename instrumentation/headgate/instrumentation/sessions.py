@@ -84,6 +84,6 @@ class session:  # noqa: N801  # used as a verb: `with session(user="u1"):`
 
     def _say(self, name: str, previous: str, seconds: float | None = None) -> None:
         if switch.on:
-            from headgate.instrumentation.events import emit  # noqa: PLC0415  # as above
+            from headgate.instrumentation.events import emit  # as above
 
             emit(name, {names.SESSION_PREVIOUS_ID: previous} if previous else {}, seconds)

@@ -111,10 +111,8 @@ def _source(item: str) -> Source | None:
 
 def _token(place: str, name: str) -> Source:
     def source(request: Request) -> str:
-        if place.startswith("cookie."):
-            text = request.cookie(place.removeprefix("cookie."))
-        else:
-            text = request.header(place)
+        cookie = place.removeprefix("cookie.")
+        text = request.header(place) if cookie == place else request.cookie(cookie)
         # "Bearer x.y.z" and a bare token are both common.
         return claim(text.rpartition(" ")[2], name or "sub")
 

@@ -67,7 +67,7 @@ def tracked(name: str) -> Generator[None]:
     running = None
     if switch.on:
         # OpenTelemetry is imported only when recording.
-        from headgate.instrumentation.calls import begin  # noqa: PLC0415
+        from headgate.instrumentation.calls import begin
 
         running = begin(_block(name), (), {})
     try:

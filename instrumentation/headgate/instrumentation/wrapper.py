@@ -113,7 +113,9 @@ def _factory(shape: tuple[tuple[str, Any, bool], ...]) -> Function:
 
 
 def _begin(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    from headgate.instrumentation.calls import begin  # noqa: PLC0415  # OpenTelemetry is imported only when recording
+    from headgate.instrumentation.calls import (
+        begin,  # OpenTelemetry is imported only when recording
+    )
 
     return begin(plan, args, kwargs)
 
