@@ -8,6 +8,7 @@ thread; never fork after opening.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import clickhouse_connect
@@ -55,8 +56,19 @@ def open_handle(path: Path, database: str | None = None) -> Client:
     except Exception as error:
         if "UNKNOWN_DATABASE" in str(error):
             raise NoData(f"there is no database {database!r} in {path} yet") from error
-        raise StoreError(f"cannot open the embedded store in {path}: {error}") from error
+        raise StoreError(f"cannot open the embedded store in {path}: {_reason(error)}") from error
     # TRICKY: the client constructs its backend itself; only the class of the finished object can be
     # exchanged.
     client._backend.__class__ = DrainingBackend  # noqa: SLF001
     return client  # type: ignore[no-any-return]
+
+
+def _reason(error: Exception) -> str:
+    """Return the engine's reason in one line, without its stack trace."""
+    text = str(error).partition("Stack trace")[0]
+    if text.endswith("Error initializing EmbeddedServer: . (BAD_ARGUMENTS)"):
+        return "another process uses it"
+    said = re.search(r"already initialized with path '[^']*'|e\.what\(\) = ([^\n]+?), *$", text)
+    if said:
+        return said[1] or f"this process has an engine {said[0]}"
+    return " ".join(text.rpartition("DB::Exception: ")[2].split())
