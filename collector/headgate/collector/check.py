@@ -1,0 +1,117 @@
+"""Validate a whole request in one pass, before it is acknowledged.
+
+After this pass nothing that follows can fail on the bytes: processing may run later, from the journal, and must not
+find then that an acknowledged request is malformed.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from headgate.collector.errors import Malformed
+from headgate.collector.kernel import as_buffer, i64, kernel
+from headgate.collector.layout import field_kind
+from headgate.collector.signals import Signal
+from headgate.collector.wire import MAX_DEPTH, read_length, read_tag, read_varint, skip_field
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
+    from numpy.typing import NDArray
+
+REQUESTS: dict[Signal, Descriptor] = {
+    Signal.TRACES: ExportTraceServiceRequest.DESCRIPTOR,
+    Signal.METRICS: ExportMetricsServiceRequest.DESCRIPTOR,
+    Signal.LOGS: ExportLogsServiceRequest.DESCRIPTOR,
+}
+_ITEMS = {
+    "opentelemetry.proto.trace.v1.Span",
+    "opentelemetry.proto.logs.v1.LogRecord",
+    "opentelemetry.proto.metrics.v1.NumberDataPoint",
+    "opentelemetry.proto.metrics.v1.HistogramDataPoint",
+    "opentelemetry.proto.metrics.v1.ExponentialHistogramDataPoint",
+    "opentelemetry.proto.metrics.v1.SummaryDataPoint",
+}
+
+
+@cache
+def _tables(signal: Signal) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return [type, field] -> (kind, type of the sub-message), type 0 being the request, and which types are items."""
+    found: list[Descriptor] = [REQUESTS[signal]]
+    for descriptor in found:
+        for field in descriptor.fields:
+            if field.message_type is not None and field.message_type not in found:
+                found.append(field.message_type)
+    widest = max(field.number for d in found for field in d.fields) + 1
+    table = np.zeros((len(found), widest, 2), np.int64)
+    for number, descriptor in enumerate(found):
+        for field in descriptor.fields:
+            child = found.index(field.message_type) if field.message_type is not None else -1
+            table[number, field.number] = (field_kind(field), child)
+    return table, np.array([d.full_name in _ITEMS for d in found])
+
+
+@kernel
+def walk(
+    buffer: NDArray[np.uint8], table: NDArray[np.int64], is_item: NDArray[np.bool_]
+) -> tuple[int, int]:
+    """Return (offset of the first error or -1, number of items); nesting deeper than protobuf allows is an error."""
+    ends = np.empty(MAX_DEPTH, np.int64)
+    types = np.empty(MAX_DEPTH, np.int64)
+    depth = 0
+    ends[0] = buffer.size
+    types[0] = 0
+    position = i64(0)
+    items = i64(0)
+    while True:
+        while position == ends[depth]:
+            if depth == 0:
+                return -1, items
+            depth -= 1
+        here = position
+        end = ends[depth]
+        position, field, wire = read_tag(buffer, position, end)
+        if position < 0:
+            return here, items
+        kind = table[types[depth], field, 0] if field < table.shape[1] else i64(0)
+        if kind == 5 and wire == 2:
+            position, after = read_length(buffer, position, end)
+            if position < 0 or depth + 1 >= MAX_DEPTH:
+                return here, items
+            child = table[types[depth], field, 1]
+            depth += 1
+            ends[depth] = after
+            types[depth] = child
+            items += is_item[child]
+            continue
+        if kind >= 6 and wire == 2:
+            position, after = read_length(buffer, position, end)
+            if position < 0:
+                return here, items
+            if kind == 6:
+                if (after - position) % 8 != 0:
+                    return here, items
+            else:
+                while position < after:
+                    position, _ = read_varint(buffer, position, after)
+                    if position < 0:
+                        return here, items
+            position = after
+            continue
+        position = skip_field(buffer, position, end, field, wire)
+        if position < 0:
+            return here, items
+
+
+def check(signal: Signal, body: bytes) -> int:
+    """Return the number of items (spans, log records, data points) of a valid request; raises Malformed."""
+    table, is_item = _tables(signal)
+    error, items = walk(as_buffer(body), table, is_item)
+    if error >= 0:
+        raise Malformed(f"the {signal} request is not valid OTLP protobuf", int(error))
+    return int(items)

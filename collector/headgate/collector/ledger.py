@@ -1,0 +1,110 @@
+"""The ledger: what came in and what became of it, by minute of arrival, signal and service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headgate.collector.block import Block, make_block
+from headgate.collector.heap import Heap
+from headgate.collector.native import encode_dictionary, encode_numbers, encode_strings
+from headgate.collector.times import NS_PER_SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from headgate.collector.decode import Batches
+    from headgate.collector.layout import Ranges
+    from headgate.collector.native import Encoded
+    from headgate.collector.process import Request
+    from headgate.collector.signals import Signal
+    from headgate.collector.uses import Names
+
+FATES = ("Stored", "SampledOut", "Rejected", "Duplicate")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`items` items and `size` bytes of one signal and service, arrived in one minute, and their fate."""
+
+    minute_s: int
+    signal: Signal
+    service: bytes
+    fate: str
+    items: int
+    size: int
+
+
+def minute_of(arrival_ns: int) -> int:
+    """Return the start of the minute, in seconds."""
+    return arrival_ns // (60 * NS_PER_SECOND) * 60
+
+
+def ledger_entries(
+    heap: Heap,
+    signal: Signal,
+    requests: Sequence[Request],
+    batches: Batches,
+    services: Names,
+    items: NDArray[np.int64],
+) -> list[Entry]:
+    """Return what was stored of `requests`, decoded together; `services` and `items` are by resource batch.
+
+    The bytes of a request that belong to no resource batch (a few at its front) go to its first service.
+    """
+    ends = np.cumsum([len(request.body) for request in requests])
+    minutes = np.array([minute_of(request.arrival_ns) for request in requests])
+    ranges: Ranges = batches.resource_range
+    if not len(ranges):
+        return []
+    starts = np.concatenate([[0], ranges.end[:-1]])
+    size = ranges.end - starts
+    size[-1] += ends[-1] - ranges.end[-1]
+    minute = minutes[np.searchsorted(ends, ranges.start, side="right")]
+    names = heap.read(services.distinct)
+    entries: dict[tuple[int, int], list[int]] = {}
+    keys = zip(minute.tolist(), services.code.tolist(), items.tolist(), size.tolist(), strict=True)
+    for at, service, count, octets in keys:
+        entry = entries.setdefault((at, service), [0, 0])
+        entry[0] += count
+        entry[1] += octets
+    return [
+        Entry(at, signal, names[service], "Stored", count, octets)
+        for (at, service), (count, octets) in entries.items()
+    ]
+
+
+def ledger_block(entries: Sequence[Entry]) -> list[Block]:
+    """Encode entries as one block, received being the sum of all fates; no block when there are none."""
+    if not entries:
+        return []
+    heap = Heap(np.empty(0, np.uint8))
+
+    def words(values: list[bytes]) -> Encoded:
+        distinct = list(dict.fromkeys(values))
+        place = {value: code for code, value in enumerate(distinct)}
+        texts = heap.add_texts(distinct)
+        return encode_dictionary(
+            np.array([place[value] for value in values]),
+            encode_strings(heap.buffer, texts),
+            len(distinct),
+        )
+
+    items = np.array([entry.items for entry in entries], np.uint64)
+    size = np.array([entry.size for entry in entries], np.uint64)
+    columns = {
+        "Time": encode_numbers(np.array([entry.minute_s for entry in entries], np.uint32)),
+        "Signal": words([entry.signal.encode() for entry in entries]),
+        "ServiceName": words([entry.service for entry in entries]),
+        "Received": encode_numbers(items),
+        "ReceivedBytes": encode_numbers(size),
+    }
+    for fate in FATES:
+        mine = np.array([entry.fate == fate for entry in entries])
+        columns[fate] = encode_numbers(np.where(mine, items, np.uint64(0)))
+        columns[f"{fate}Bytes"] = encode_numbers(np.where(mine, size, np.uint64(0)))
+    return [make_block("ledger", len(entries), columns)]

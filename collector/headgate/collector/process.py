@@ -1,0 +1,131 @@
+"""Turn the requests of one segment into blocks: decode, derive, roll up, encode. Pure: same bytes, same blocks.
+
+Requests of one signal are decoded together, since OTLP requests written one after the other are again a request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headgate.collector.decode import Batches, decode_logs, decode_traces
+from headgate.collector.heap import Heap
+from headgate.collector.keyed import key_attributes
+from headgate.collector.ledger import Entry, ledger_block, ledger_entries
+from headgate.collector.log_block import log_blocks
+from headgate.collector.log_uses import event_names, log_uses
+from headgate.collector.metrics import decode_metrics, metric_blocks
+from headgate.collector.signals import Signal
+from headgate.collector.span_block import span_blocks
+from headgate.collector.span_uses import span_uses
+from headgate.collector.times import first_set
+from headgate.collector.use_blocks import use_blocks
+from headgate.collector.uses import service_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headgate.collector.block import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One valid OTLP request as protobuf bytes; `items` are its spans, log records or data points."""
+
+    signal: Signal
+    body: bytes
+    items: int
+    arrival_ns: int
+
+
+def process(requests: Sequence[Request], rejected: Sequence[Entry] = ()) -> list[Block]:
+    """Return the blocks to insert for these requests, in the order to insert them, the ledger last.
+
+    `rejected` are ledger entries of requests that were refused meanwhile.
+    """
+    blocks: list[Block] = []
+    entries = list(rejected)
+    for signal in Signal:
+        chosen = [request for request in requests if request.signal is signal]
+        if chosen:
+            made, counted = _STAGES[signal](chosen)
+            blocks += made
+            entries += counted
+    return [*blocks, *ledger_block(entries)]
+
+
+def _arrival_ns(requests: Sequence[Request]) -> int:
+    """Return the time that stands in for missing ones."""
+    return requests[0].arrival_ns
+
+
+def _body(requests: Sequence[Request]) -> bytes:
+    return (
+        requests[0].body if len(requests) == 1 else b"".join(request.body for request in requests)
+    )
+
+
+def _process_traces(requests: Sequence[Request]) -> tuple[list[Block], list[Entry]]:
+    spans = decode_traces(_body(requests))
+    batches = spans.batches
+    heap = Heap(batches.buffer)
+    resource, attributes, event, link = key_attributes(
+        heap,
+        [
+            batches.resource_attributes,
+            spans.attributes,
+            spans.event_attributes,
+            spans.link_attributes,
+        ],
+    )
+    services = service_names(heap, resource)
+    uses = span_uses(heap, spans, services, attributes, event, _arrival_ns(requests))
+    blocks = [
+        *span_blocks(heap, spans, uses, resource, attributes, event, link),
+        *use_blocks(heap, uses, attributes),
+    ]
+    items = np.bincount(
+        batches.scope_resource[spans.span_scope], minlength=len(batches.resource_batch)
+    )
+    return blocks, ledger_entries(heap, Signal.TRACES, requests, batches, services, items)
+
+
+def _process_logs(requests: Sequence[Request]) -> tuple[list[Block], list[Entry]]:
+    logs = decode_logs(_body(requests))
+    batches: Batches = logs.batches
+    heap = Heap(batches.buffer)
+    resource, scope, attributes = key_attributes(
+        heap, [batches.resource_attributes, batches.scope_attributes, logs.attributes]
+    )
+    services = service_names(heap, resource)
+    time_ns = first_set(
+        _arrival_ns(requests),
+        logs.record.uint64("time_unix_nano"),
+        logs.record.uint64("observed_time_unix_nano"),
+    )
+    names = event_names(logs, attributes)
+    uses = log_uses(heap, logs, services, attributes, names, time_ns)
+    blocks = [
+        *log_blocks(heap, logs, services, resource, scope, attributes, names, time_ns),
+        *use_blocks(heap, uses, attributes),
+    ]
+    items = np.bincount(
+        batches.scope_resource[logs.record_scope], minlength=len(batches.resource_batch)
+    )
+    return blocks, ledger_entries(heap, Signal.LOGS, requests, batches, services, items)
+
+
+def _process_metrics(requests: Sequence[Request]) -> tuple[list[Block], list[Entry]]:
+    metrics = decode_metrics(_body(requests))
+    heap = Heap(metrics.batches.buffer)
+    blocks, services, items = metric_blocks(heap, metrics, _arrival_ns(requests))
+    return blocks, ledger_entries(heap, Signal.METRICS, requests, metrics.batches, services, items)
+
+
+_STAGES = {
+    Signal.TRACES: _process_traces,
+    Signal.METRICS: _process_metrics,
+    Signal.LOGS: _process_logs,
+}

@@ -1,0 +1,48 @@
+"""Times as ClickHouse holds them: int64 nanoseconds and uint32 seconds, UTC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NS_PER_SECOND = 1_000_000_000
+_MAX_INT64 = np.uint64(2**63 - 1)
+
+
+def first_set(fallback_ns: int, *candidates: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return for each row the first candidate that is set and fits int64, else the fallback."""
+    result = np.full(candidates[0].size, fallback_ns, np.int64)
+    for candidate in reversed(candidates):
+        usable = (candidate > 0) & (candidate <= _MAX_INT64)
+        result[usable] = candidate[usable].astype(np.int64)
+    return result
+
+
+def seconds(time_ns: NDArray[np.int64], unit_s: int) -> NDArray[np.uint32]:
+    """Return the start of each time's minute, hour or other unit, kept within what DateTime holds (1970 to 2106)."""
+    start = time_ns // (unit_s * NS_PER_SECOND) * unit_s
+    return np.clip(start, 0, 2**32 // unit_s * unit_s - unit_s).astype(np.uint32)
+
+
+def batches_by_day(
+    time_ns: NDArray[np.int64], size: NDArray[Any], max_days: int = 50, max_bytes: int = 64 << 20
+) -> list[NDArray[np.int64] | None]:
+    """Return row numbers block by block, so that no block has too many partitions or bytes; None means all rows.
+
+    A block is inserted as one part a day, and the deduplication window counts parts; more than 100 partitions in a
+    block is an error that no retry heals. `size` is each row's size in bytes, about.
+    """
+    day = time_ns // (86400 * NS_PER_SECOND)
+    total = int(size.sum())
+    days, number = np.unique(day, return_inverse=True)
+    if days.size <= max_days and total <= max_bytes:
+        return [None]
+    order = np.argsort(number, kind="stable")
+    block = number[order] // max_days
+    filled = np.cumsum(size[order]) // max_bytes
+    starts = np.flatnonzero((np.diff(block) != 0) | (np.diff(filled) != 0)) + 1
+    return list(np.split(order, starts))

@@ -1,0 +1,242 @@
+"""`headgate serve`: the collector, its store and its API in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path  # noqa: TC003  # typer reads the annotation
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headgate.cli.settings import ServeSettings, load, split_address
+from headgate.store import StoreError, acquire, default_data_directory, embedded_store, server_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import uvicorn
+
+    from headgate.collector.pipeline import Pipeline
+    from headgate.store import DataDirectory, Store
+
+SHUTDOWN_S = 8.0
+
+
+def serve(
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file (YAML), see otel-config/headgate.yaml.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the embedded store. [default: per-user data directory]"),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="ClickHouse server instead: http://user:password@host:8123/database."),
+    ] = None,
+    otlp_grpc: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="OTLP/gRPC. [default: 127.0.0.1:4317]")
+    ] = None,
+    otlp_http: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="OTLP/HTTP. [default: 127.0.0.1:4318]")
+    ] = None,
+    api: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Reports over HTTP. [default: 127.0.0.1:8686]"),
+    ] = None,
+) -> None:
+    """Receive OpenTelemetry over OTLP, count and store it, and answer reports.
+
+    Listens on loopback only unless told otherwise; port 0 picks a free port. Prints one line when ready.
+    SIGTERM or Ctrl-C: accepts nothing more, stores what was accepted, ends.
+    """
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(message)s"
+    )
+    flags = {
+        "data": data, "store": store, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api,
+    }  # fmt: skip
+    settings = load(flags, config, os.environ)
+    directory, opened = _open_store(settings)
+    try:
+        finished = _serve(settings, directory, opened)
+    finally:
+        opened.close()
+        if directory is not None:
+            directory.close()
+    # The engine's own threads may outlive us by seconds; everything is closed, so leave at once.
+    sys.stdout.flush()
+    os._exit(0 if finished else 1)
+
+
+def _open_store(settings: ServeSettings) -> tuple[DataDirectory, Store]:
+    """Own the data directory (also with a server: it holds the lock file) and open the store."""
+    if settings.store and settings.data:
+        raise StoreError("give either --data DIR or --store URL, not both")
+    path = settings.data or default_data_directory(os.environ)
+    directory = acquire(path, "server", wait_s=10.0)
+    try:
+        opened = (
+            server_store(settings.store)
+            if settings.store
+            else embedded_store(directory.engine_path)
+        )
+    except StoreError:
+        directory.close()
+        raise
+    return directory, opened
+
+
+def _listen(address: str, name: str) -> socket.socket:
+    """Return a listening socket; raises StoreError when the address cannot be had."""
+    host, port = split_address(address)
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        raise _cannot_listen(address, name, error) from error
+    return listener
+
+
+def _cannot_listen(address: str, name: str, error: OSError) -> StoreError:
+    option = "--" + name.replace("_", "-")
+    return StoreError(
+        f"cannot listen on {address} ({error.strerror or error}); stop what uses it or choose another with"
+        f" {option} HOST:PORT"
+    )
+
+
+def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> bool:
+    """Run until told to stop; return whether everything accepted was stored."""
+    listeners = {name: _listen(getattr(settings, name), name) for name in ("otlp_http", "api")}
+
+    from headgate.collector.grpc_receiver import GrpcReceiver
+    from headgate.collector.pipeline import Limits, Pipeline
+    from headgate.collector.warmup import warm_up
+    from headgate.store import migrate
+
+    migrate(store)
+    warm_up()
+    pipeline = Pipeline(
+        store,
+        clock_ns=time.time_ns,
+        new_id=lambda: secrets.token_hex(16),
+        limits=Limits(linger_s=settings.linger_ms / 1000, memory_bytes=settings.memory_bytes),
+    )
+    host, port = split_address(settings.otlp_grpc)
+    try:
+        grpc_receiver = GrpcReceiver(pipeline, host, port, settings.max_request_bytes)
+    except OSError as error:
+        raise _cannot_listen(settings.otlp_grpc, "otlp_grpc", error) from error
+    pipeline.start()
+    grpc_receiver.start()
+    addresses = {
+        "otlp_grpc": f"{host}:{grpc_receiver.port}",
+        **{
+            name: "{}:{}".format(*listener.getsockname()[:2])
+            for name, listener in listeners.items()
+        },
+    }
+    try:
+        asyncio.run(
+            _serve_http(settings, store, pipeline, listeners, lambda: _ready(directory, addresses))
+        )
+    finally:
+        grpc_receiver.stop(SHUTDOWN_S / 4)
+        finished = pipeline.close(SHUTDOWN_S / 2)
+    return finished
+
+
+def _ready(directory: DataDirectory, addresses: dict[str, str]) -> None:
+    directory.announce(addresses)
+    print(  # noqa: T201  # the one line that a server prints
+        "headgate is ready: OTLP/gRPC {otlp_grpc}, OTLP/HTTP {otlp_http}, API http://{api}".format(
+            **addresses
+        ),
+        f"data {directory.path}",
+        sep=", ",
+        flush=True,
+    )
+
+
+async def _serve_http(
+    settings: ServeSettings,
+    store: Store,
+    pipeline: Pipeline,
+    listeners: dict[str, socket.socket],
+    ready: Any,
+) -> None:
+    """Serve OTLP/HTTP and the API until SIGTERM or SIGINT."""
+    import uvicorn
+
+    from headgate.collector import http_receiver
+    from headgate.web import create_app
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # signals are ours: two servers share this process
+
+    def server(app: Any) -> uvicorn.Server:
+        return Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=int(SHUTDOWN_S / 2),
+            )
+        )
+
+    api = create_app(
+        store,
+        flush=pipeline.flush,
+        clock=lambda: datetime.now(UTC),
+        status=lambda: _status(pipeline),
+    )
+    otlp = http_receiver.create_app(pipeline, settings.max_request_bytes)
+    servers = {"otlp_http": server(otlp), "api": server(api)}
+
+    def stop() -> None:
+        for running in servers.values():
+            running.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    tasks = [
+        asyncio.create_task(running.serve(sockets=[listeners[name]]))
+        for name, running in servers.items()
+    ]
+    starting = servers.values()
+    while not all(running.started for running in starting) and not any(t.done() for t in tasks):
+        await asyncio.sleep(0.01)  # noqa: ASYNC110  # uvicorn offers a flag, not an event
+    ready()
+    await asyncio.gather(*tasks)
+
+
+def _status(pipeline: Pipeline) -> dict[str, dict[str, int]]:
+    """Return items received, stored and rejected since the start, by signal."""
+    from headgate.collector.signals import Signal
+
+    counters = {
+        "received": pipeline.received,
+        "stored": pipeline.stored,
+        "rejected": pipeline.rejected,
+    }
+    return {
+        name: {str(signal): counter[signal] for signal in Signal}
+        for name, counter in counters.items()
+    }
