@@ -221,8 +221,9 @@ async def _serve_http(
         for name, running in servers.items()
     ]
     starting = servers.values()
-    while not all(running.started for running in starting) and not any(t.done() for t in tasks):
-        await asyncio.sleep(0.01)  # noqa: ASYNC110  # uvicorn offers a flag, not an event
+    # uvicorn offers a flag, not an event.
+    while not (all(s.started for s in starting) or any(t.done() for t in tasks)):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
     ready()
     await asyncio.gather(*tasks)
 
