@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from headgate.store.columns import COLUMNS
+from headgate.store.reference import page
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -103,3 +105,14 @@ def test_a_native_block_of_these_types_is_accepted(store: Store, table: str):
         assert header in block
     summary = store.client().raw_insert(table, [c.name for c in columns], block, fmt="Native")
     assert summary.written_rows >= 1
+
+
+def test_the_reference_page_is_current(store: Store):
+    """docs/reference/tables.md is what the schema says, with every table but our own record."""
+    written = (Path(__file__).parent.parent / "docs/reference/tables.md").read_text()
+    assert written == page(store), (
+        "run python -m headgate.store.reference > docs/reference/tables.md"
+    )
+    assert set(re.findall(r"^## (\w+)$", written, re.MULTILINE)) == (
+        tables(store) - {"schema_migration"}
+    )

@@ -29,7 +29,7 @@ def open_handle(path: Path, database: str | None = None) -> Client:
     """
     try:
         # Here, because chdb is optional and takes half a gigabyte.
-        from clickhouse_connect.driver._backend.chdb_backend import (  # noqa: PLC0415
+        from clickhouse_connect.driver._backend.chdb_backend import (
             ChdbBackend,
         )
     except ImportError as error:

@@ -7,9 +7,9 @@ class StoreError(Exception):
     """A store cannot be used as it is; the message says what to do (exit code 2 of a command)."""
 
 
-class NoData(StoreError):  # noqa: N818 - the public name says what is the case
+class NoData(StoreError):
     """There is no store at the given place yet."""
 
 
-class StoreBusy(StoreError):  # noqa: N818 - as above
+class StoreBusy(StoreError):
     """Another process owns the data directory."""

@@ -1,7 +1,8 @@
 -- Spans. Names, types and keys are those of the OpenTelemetry ClickHouse exporter; Weight is ours.
--- Weight is the adjusted count of `ot=th:` in the trace state (OpenTelemetry tracestate probability sampling):
--- 2^56 / (2^56 - T), T given as 1 to 14 lower-case hex digits with trailing zeros dropped; 1 where there is no
--- threshold or a malformed one. The difference is taken in integers: T above 2^53 does not fit a Float64.
+-- Duration is in nanoseconds. Weight is how many spans a row stands for: the adjusted count of `ot=th:`
+-- in the trace state (OpenTelemetry tracestate probability sampling), 2^56 / (2^56 - T), T given as 1 to
+-- 14 lower-case hex digits with trailing zeros dropped; 1 where there is no threshold or a malformed one.
+-- The difference is taken in integers: T above 2^53 does not fit a Float64.
 CREATE TABLE IF NOT EXISTS otel_traces
 (
     Timestamp DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),

@@ -1,6 +1,5 @@
--- Metric points, one table a kind, as the OpenTelemetry ClickHouse exporter makes them.
--- Times keep their nanoseconds (the exporter cuts them to seconds since v0.161).
-
+-- Points of gauges. The tables of metrics are those of the OpenTelemetry ClickHouse exporter, one a kind;
+-- times keep their nanoseconds, which the exporter cuts to seconds since v0.161.
 CREATE TABLE IF NOT EXISTS otel_metrics_gauge
 (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
@@ -35,6 +34,7 @@ ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attribute
 TTL toDateTime(TimeUnix, 'UTC') + INTERVAL 7 DAY
 SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 
+-- Points of sums: AggregationTemporality is 1 for delta, 2 for cumulative.
 CREATE TABLE IF NOT EXISTS otel_metrics_sum
 (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
@@ -71,6 +71,7 @@ ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attribute
 TTL toDateTime(TimeUnix, 'UTC') + INTERVAL 7 DAY
 SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 
+-- Points of histograms with explicit bounds: BucketCounts has one element more than ExplicitBounds.
 CREATE TABLE IF NOT EXISTS otel_metrics_histogram
 (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
@@ -111,6 +112,8 @@ ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attribute
 TTL toDateTime(TimeUnix, 'UTC') + INTERVAL 7 DAY
 SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 
+-- Points of exponential histograms: bucket i of PositiveBucketCounts, counted from 0, holds the values
+-- above b^(PositiveOffset + i) up to b^(PositiveOffset + i + 1), b = 2^(2^-Scale).
 CREATE TABLE IF NOT EXISTS otel_metrics_exponential_histogram
 (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
@@ -155,6 +158,7 @@ ORDER BY (ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attribute
 TTL toDateTime(TimeUnix, 'UTC') + INTERVAL 7 DAY
 SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 
+-- Points of summaries, with the quantiles that the client computed.
 CREATE TABLE IF NOT EXISTS otel_metrics_summary
 (
     ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),

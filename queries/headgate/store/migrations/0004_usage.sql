@@ -1,10 +1,9 @@
--- Exact usage, computed from all traffic before sampling; no personal data.
+-- Exact usage by minute, computed from all traffic before sampling; no personal data.
 -- One row a service, operation, span kind, entry flag and outcome: Kind is the span kind ('Server', 'Client', ...)
 -- or 'Event' for a named log event; Entry says that the row counts uses (server, consumer and root spans, named events).
 -- Calls are arrivals, CallsAdjusted weighs each by what an upstream sampler recorded.
 -- Durations are nanoseconds; DurationBuckets maps an exponential bucket of scale 5 to its count
 -- (see headgate.store.histogram), so that percentiles can be read at a bounded error of 1.1 %.
-
 CREATE TABLE IF NOT EXISTS usage_minute
 (
     Time DateTime('UTC') CODEC(Delta, ZSTD(1)),
@@ -27,6 +26,7 @@ ORDER BY (ServiceName, Operation, Kind, Entry, Outcome, Time)
 TTL Time + INTERVAL 3 DAY
 SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 
+-- Usage by quarter of an hour, from which every time zone's hours and days can be formed.
 CREATE TABLE IF NOT EXISTS usage_quarter
 (
     Time DateTime('UTC') CODEC(Delta, ZSTD(1)),
@@ -49,6 +49,7 @@ ORDER BY (ServiceName, Operation, Kind, Entry, Outcome, Time)
 TTL Time + INTERVAL 90 DAY
 SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 
+-- Usage by day of UTC, for the long run.
 CREATE TABLE IF NOT EXISTS usage_day
 (
     Time DateTime('UTC') CODEC(Delta, ZSTD(1)),

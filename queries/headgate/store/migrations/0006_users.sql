@@ -1,4 +1,5 @@
--- Who used what, exactly: narrow rows from which distinct users, retention and lifecycle are counted.
+-- Who used what in which hour, exactly: narrow rows from which distinct users, retention and lifecycle
+-- are counted. Sum Calls and Errors: rows of one key are merged in the background.
 CREATE TABLE IF NOT EXISTS user_hour
 (
     Time DateTime('UTC') CODEC(Delta, ZSTD(1)),
@@ -14,6 +15,7 @@ ORDER BY (ServiceName, Operation, Time, UserHash)
 TTL Time + INTERVAL 35 DAY
 SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 
+-- Who used what on which day of UTC.
 CREATE TABLE IF NOT EXISTS user_day
 (
     Time DateTime('UTC') CODEC(Delta, ZSTD(1)),
