@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -189,3 +193,72 @@ def sink() -> Iterator[Sink]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+APPS = Path(__file__).parent / "apps"
+BIN = Path(sys.executable).parent
+
+
+class Program:
+    """A program of `apps/` under the real `opentelemetry-instrument`, on loopback."""
+
+    def __init__(self, script: str, environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [BIN / "opentelemetry-instrument", BIN / "python", APPS / script],
+            env=environment,
+            cwd=APPS,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        port = self.process.stdout.readline().strip()
+        assert port, self.process.communicate(timeout=10)[1]
+        self.url = f"http://127.0.0.1:{port}"
+
+    def stop(self) -> str:
+        """End the program as its owner would and return what it wrote to stderr."""
+        _, errors = self.process.communicate("\n", timeout=30)
+        assert self.process.returncode == 0, errors
+        return errors
+
+
+def instrumented(address: str, **extra: str) -> dict[str, str]:
+    """Return an environment in which `opentelemetry-instrument` uses Headgate's distribution."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OTEL_", "HEADGATE_", "PYTEST_", "DO_NOT"))
+    }
+    return {
+        **kept,
+        "OTEL_PYTHON_DISTRO": "headgate",
+        "OTEL_PYTHON_CONFIGURATOR": "headgate",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": address,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_BLRP_SCHEDULE_DELAY": "100",
+        **extra,
+    }
+
+
+@pytest.fixture
+def environment() -> Callable[..., dict[str, str]]:
+    """Return what makes the environment of an instrumented program."""
+    return instrumented
+
+
+@pytest.fixture
+def program() -> Iterator[Callable[..., Program]]:
+    """Return what starts an instrumented program; all are ended afterwards."""
+    started: list[Program] = []
+
+    def start(script: str, environment: dict[str, str]) -> Program:
+        started.append(Program(script, environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.communicate()

@@ -25,7 +25,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from headgate.instrumentation.boundaries import inherit
 from headgate.instrumentation.exit import ending
 from headgate.instrumentation.processors import exporters, install
-from headgate.instrumentation.quiet import hush, problem
+from headgate.instrumentation.propagator import ensure
+from headgate.instrumentation.quiet import hush, hush_loader, problem
 from headgate.instrumentation.settings import OTEL, read
 from headgate.instrumentation.switch import forbidden, switch
 
@@ -36,6 +37,7 @@ DEFAULTS = {
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     "OTEL_PROPAGATORS": "tracecontext,baggage,headgate",
     "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process,host,os,headgate",
+    "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION": "false",
     "OTEL_BSP_SCHEDULE_DELAY": "1000",
     "OTEL_BSP_MAX_QUEUE_SIZE": "8192",
     "OTEL_BLRP_MAX_QUEUE_SIZE": "8192",
@@ -50,6 +52,7 @@ class Distro(BaseDistro):  # type: ignore[misc]  # as above
     def _configure(self, **_: Any) -> None:
         if forbidden():
             os.environ["OTEL_SDK_DISABLED"] = "true"
+        hush_loader()
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
 
@@ -85,6 +88,7 @@ class Configurator(_OTelSDKConfigurator):
             exporters(providers),
             settings.exit_timeout_s,
         )
+        ensure(os.environ.get("OTEL_PROPAGATORS", ""))
         if settings.inherit_context:
             inherit(os.environ)
         if not settings.asked:

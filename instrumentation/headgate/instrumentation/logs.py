@@ -1,17 +1,17 @@
 """Python's `logging` as OpenTelemetry log records, as the instrumentation `headgate_logging`.
 
-No handler is added to the root logger: one handler there would turn the application's
-`logging.basicConfig` into nothing. Records are taken where a logger hands them to its handlers, so
-levels and filters are the application's own. Does nothing where OpenTelemetry's logging
-instrumentation is installed, which does the same.
+No handler is added to the root logger: with one there, `logging.basicConfig` does nothing, the last
+resort is silent and Flask does not log its errors. Records are taken where a logger hands them to
+its handlers, so levels and filters are the application's own. Does nothing where OpenTelemetry's
+logging instrumentation was asked to do the same (OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=true).
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -45,9 +45,7 @@ class LoggingInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
         return ()
 
     def _instrument(self, **_: Any) -> None:
-        try:
-            metadata.version("opentelemetry-instrumentation-logging")
-        except metadata.PackageNotFoundError:
+        if os.environ.get("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "").lower() != "true":
             wrapt.wrap_function_wrapper("logging", "Logger.callHandlers", _call_handlers)
 
     def _uninstrument(self, **_: Any) -> None:

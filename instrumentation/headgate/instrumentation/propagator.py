@@ -8,7 +8,9 @@ the propagator `headgate`; it must come after `baggage`.
 
 from __future__ import annotations
 
+from opentelemetry import propagate
 from opentelemetry.context import Context, get_current
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import (
     CarrierT,
     Getter,
@@ -80,3 +82,16 @@ class IdentityPropagator(TextMapPropagator):
             first(self._users, request) or known.user,
             first(self._sessions, request) or known.session,
         )
+
+
+def ensure(names: str) -> None:
+    """Make the global propagator include ours if `names` (OTEL_PROPAGATORS) does.
+
+    OpenTelemetry reads the variable when its module is first imported, which may be before the
+    distribution has set it.
+    """
+    current = propagate.get_global_textmap()
+    members = list(getattr(current, "_propagators", [current]))
+    wanted = "headgate" in [name.strip() for name in names.split(",")]
+    if wanted and not any(isinstance(member, IdentityPropagator) for member in members):
+        propagate.set_global_textmap(CompositePropagator([*members, IdentityPropagator()]))

@@ -66,6 +66,14 @@ def problem(where: str, error: BaseException) -> None:
     )
 
 
+def hush_loader() -> None:
+    """Say nothing about other distributions that are installed and not used."""
+    loader = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation._load")
+    loader.addFilter(
+        lambda record: not str(record.msg).startswith("Configuration of %s not loaded")
+    )
+
+
 def hush() -> None:
     """Put the filter on the SDK's noisy loggers; harmless when repeated."""
     for name in NOISY:
