@@ -35,15 +35,16 @@ FAILURES = {
     ),
     "a failing command": lambda c: c.command("SELECT throwIf(number = 3) FROM numbers(5)"),
     "an insert of bytes that are no block": lambda c: c.raw_insert(
-        "schema_migration", ["Version"], b"\x01\x05nothing", fmt="Native"
+        "numbers", ["Version"], b"\x01\x05nothing", fmt="Native"
     ),
 }
 
 
 @pytest.mark.parametrize("kind", FAILURES)
-def test_a_failure_does_not_reach_the_next_result(store, kind):
+def test_a_failure_does_not_reach_the_next_result(empty_store, kind):
     """After each kind of failure the same handle answers the next query with that query's rows."""
-    client = store.client()
+    client = empty_store.client()
+    client.command("CREATE TABLE numbers (Version UInt32) ENGINE = MergeTree ORDER BY ()")
     for follow in (
         lambda: client.query("SELECT 'x' AS a, 7 AS b").result_rows == [("x", 7)],
         lambda: client.command("SELECT 42") == 42,
@@ -64,16 +65,16 @@ def test_the_engine_still_has_the_trap(engine_path):
     client.close()
 
 
-def test_a_failed_query_does_not_reach_another_handle(store):
+def test_a_failed_query_does_not_reach_another_handle(empty_store):
     """Two threads have two handles: one fails all the time, the other's results are its own."""
-    clients = [store.client()]
+    clients = [empty_store.client()]
     wrong: list[object] = []
     done = threading.Event()
 
     def read() -> None:
-        clients.append(store.client())
+        clients.append(empty_store.client())
         for number in range(100):
-            rows = store.client().query(f"SELECT {number}").result_rows
+            rows = empty_store.client().query(f"SELECT {number}").result_rows
             if rows != [(number,)]:
                 wrong.append(rows)
         done.set()
@@ -82,20 +83,22 @@ def test_a_failed_query_does_not_reach_another_handle(store):
     thread.start()
     while not done.is_set():
         with pytest.raises(ClickHouseError):
-            store.client().query("SELECT number, throwIf(number = 90000) FROM numbers(100000)")
+            empty_store.client().query(
+                "SELECT number, throwIf(number = 90000) FROM numbers(100000)"
+            )
     thread.join()
     assert wrong == []
-    assert clients[0] is store.client()
+    assert clients[0] is empty_store.client()
     assert clients[0] is not clients[1]
 
 
-def test_two_handles_work_at_the_same_time(store):
+def test_two_handles_work_at_the_same_time(empty_store):
     """A query on one handle answers while a long one runs on another, so no lock is shared."""
     started = threading.Event()
     order: list[str] = []
 
     def long() -> None:
-        client = store.client()
+        client = empty_store.client()
         started.set()
         client.query("SELECT sleep(1.5)")
         order.append("long")
@@ -103,19 +106,19 @@ def test_two_handles_work_at_the_same_time(store):
     thread = threading.Thread(target=long)
     thread.start()
     started.wait()
-    assert store.client().query("SELECT 1").result_rows == [(1,)]
+    assert empty_store.client().query("SELECT 1").result_rows == [(1,)]
     order.append("short")
     thread.join()
     assert order == ["short", "long"]
 
 
-def test_a_closed_store_opens_again(store):
+def test_a_closed_store_opens_again(empty_store):
     """After close each thread gets a fresh client, and closing twice is harmless."""
-    first = store.client()
-    store.close()
-    store.close()
-    assert store.client() is not first
-    assert store.client().query("SELECT 1").result_rows == [(1,)]
+    first = empty_store.client()
+    empty_store.close()
+    empty_store.close()
+    assert empty_store.client() is not first
+    assert empty_store.client().query("SELECT 1").result_rows == [(1,)]
 
 
 def test_no_database(engine_path):
