@@ -16,7 +16,7 @@ from flask import Flask, abort, request
 DATABASE = Path(os.environ.get("SHOP_DATA", ".")) / "inventory.db"
 SEARCH_S = 0.06
 """What the median search takes; one in a hundred takes five times as long."""
-HANGING = 0.04
+HANGING = 0.12
 """The share of reservations that wait for a lock in the warehouse."""
 
 app = Flask(__name__)

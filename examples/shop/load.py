@@ -2,8 +2,8 @@
 
 Visits are drawn from the seed: who comes (a few customers come often, some never sign in), what
 they look at, how far they get from browsing to paying. Requests leave at the given rate whatever
-the shop's speed; what finds no free visitor for a second lapses. Writes a line of JSON a second:
-requests sent, answered by status, failed without an answer, lapsed.
+the shop's speed; what finds no free visitor for a second lapses. Writes a line of JSON twice a
+second: requests sent, answered by status, failed without an answer, lapsed.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import httpx
 CUSTOMERS = 80
 PRODUCTS = 400
 WORDS = ["oak", "lamp", "blue rug", "copper kettle", "chair", "tall clock", "vase", "baker's desk"]
-REPORT_S = 1.0
+REPORT_S = 0.5
 VISITORS_PER_RATE = 0.7
 """Visitors at a time for each request a second: enough that slow answers do not lower the rate."""
 TRUST = ssl.create_default_context()
@@ -33,6 +33,7 @@ class Tally:
     """What happened so far."""
 
     def __init__(self) -> None:
+        self.begun = time.monotonic()
         self.sent = 0
         self.statuses: Counter[str] = Counter()
         self.unanswered = 0
@@ -47,6 +48,7 @@ class Tally:
         answered = dict(sorted(self.statuses.items()))
         return json.dumps(
             {
+                "elapsed_s": round(time.monotonic() - self.begun, 3),
                 "sent": self.sent,
                 "unanswered": self.unanswered,
                 "lapsed": self.lapsed,
