@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import signal
+import subprocess
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -15,11 +19,13 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from headgate.cli import sending
+from headgate.cli.children import HEADGATE
 from headgate.cli.loading import Tally, load_files
 from headgate.cli.sending import Answer, Sender, Unreachable
 from headgate.cli.stopping import Interrupted, Stop
 from headgate.collector.otlp_json import REQUESTS, to_protobuf
 from headgate.collector.signals import Signal
+from headgate.store import find_server
 
 PROTOBUF = "application/x-protobuf"
 NOW_NS = time.time_ns()
@@ -290,3 +296,123 @@ def test_interruption_ends_the_waiting(tmp_path, endpoint):
     timer.join()
     sender.close()
     assert time.monotonic() - begun < 10
+
+
+def headgate(*arguments: str | os.PathLike) -> subprocess.CompletedProcess[str]:
+    """Run the `headgate` command to its end."""
+    return subprocess.run(
+        [*HEADGATE, *map(os.fspath, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@contextmanager
+def serving(data):
+    """Run `headgate serve` on free ports while the context lasts; gives its addresses."""
+    ports = [f"--{name}=127.0.0.1:0" for name in ("otlp-grpc", "otlp-http", "api")]
+    command = [*HEADGATE, "serve", "--data", str(data), *ports]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            while (server := find_server(data)) is None:
+                assert process.poll() is None
+                time.sleep(0.05)
+            yield server
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+
+
+def calls_by_operation(data) -> dict[str, int]:
+    """Return the calls of each operation as the performance report counts them."""
+    answer = headgate("report", "performance", "--data", data, "--format", "json")
+    assert answer.returncode == 0, answer.stderr
+    return {row["operation"]: row["calls"] for row in json.loads(answer.stdout)["rows"]}
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Files of every layout with known spans, logs and metric points, and the spans' counts."""
+    rng = random.Random(11)  # noqa: S311  # no secrets
+    names = [f"operation {rng.randrange(9)}" for _ in range(4000)]
+    lines = write_lines(
+        tmp_path / "a.jsonl", *[spans(*names[n : n + 10]) for n in range(0, 1500, 10)]
+    )
+    compressed = tmp_path / "b.jsonl.gz"
+    compressed.write_bytes(gzip.compress(json.dumps(spans(*names[1500:2000])).encode() + b"\n"))
+    framed = tmp_path / "c.pb"
+    bodies = [binary(Signal.TRACES, spans(*names[n : n + 50])) for n in range(2000, 3000, 50)]
+    bodies.append(binary(Signal.LOGS, logs(*"abcdefg")))
+    framed.write_bytes(b"".join(len(b).to_bytes(4, "big") + b for b in bodies))
+    single = tmp_path / "d.pb"
+    single.write_bytes(binary(Signal.TRACES, spans(*names[3000:])))
+    metrics = tmp_path / "e.json"
+    metrics.write_text(json.dumps(gauge("temperature", 1.0, 2.5, -3.0), indent=2))
+    return [lines, compressed, framed, single, metrics], Counter(names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("running", [False, True], ids=["no server", "server"])
+def test_import_is_counted_exactly(tmp_path, recorded, running):
+    """What files hold is what the report counts, whether a server owns the directory or none does."""
+    files, expected = recorded
+    data = tmp_path / "data"
+    if running:
+        with serving(data):
+            done = headgate("import", *files, "--data", data)
+            counted = calls_by_operation(data)
+    else:
+        done = headgate("import", *files, "--data", data)
+        counted = calls_by_operation(data)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(
+        "Loaded 4,000 spans, 7 log records, 3 metric points from 5 files in "
+    )
+    assert done.stderr == ""
+    assert counted == expected
+
+
+@pytest.mark.slow
+def test_import_into_an_endpoint(tmp_path, recorded):
+    """With --endpoint the files go to any OTLP/HTTP endpoint, ours among them, compressed."""
+    files, expected = recorded
+    data = tmp_path / "data"
+    with serving(data) as server:
+        done = headgate("import", *files, "--endpoint", f"http://{server['otlp_http']}")
+        assert done.returncode == 0, done.stderr
+        assert calls_by_operation(data) == expected
+
+
+@pytest.mark.slow
+def test_import_of_old_and_damaged_files(tmp_path):
+    """Damage gives exit code 1 with its place, old items a note; what is whole is loaded."""
+    old = write_lines(tmp_path / "old.jsonl", spans("a", "b", time_ns=NOW_NS - 9 * DAY_NS))
+    torn = write_lines(tmp_path / "torn.jsonl", spans("c"), spans("d"))
+    torn.write_bytes(torn.read_bytes()[:-30])
+    data = tmp_path / "data"
+    done = headgate("import", old, torn, "--data", data)
+    assert done.returncode == 1
+    assert done.stdout.startswith("Loaded 3 spans from 2 files in ")
+    assert "skipped 1 damaged part." in done.stdout
+    assert "Older than the 7 days for which raw rows are kept: 2." in done.stdout
+    assert done.stderr.startswith(f"{torn}, line 2: is torn or not JSON")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("nothing.jsonl", None, "nothing.jsonl: No such file or directory"),
+        ("picture.png", b"\x89PNG", "picture.png holds neither OTLP/JSON lines nor OTLP protobuf"),
+    ],
+)
+def test_import_of_no_otlp(tmp_path, endpoint, name, content, words):
+    """A file that is missing or something else is one sentence and exit code 2."""
+    path = tmp_path / name
+    if content:
+        path.write_bytes(content)
+    done = headgate("import", path, "--endpoint", endpoint.address)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1

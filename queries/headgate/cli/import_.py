@@ -34,8 +34,8 @@ SHOWN_PROBLEMS = 10
 INTERRUPTED = 130
 NAMES = {
     Signal.TRACES: "spans",
-    Signal.METRICS: "metric points",
     Signal.LOGS: "log records",
+    Signal.METRICS: "metric points",
 }
 
 
@@ -84,7 +84,8 @@ def import_(
             progress.update(task, completed=total)
             sender.close()
     except Interrupted:
-        console.print(f"Stopped before the end. {_sentence(tally, len(files), begun)}")
+        said = f"Stopped before the end. {_sentence(tally, len(files), begun)}"
+        console.print(said, soft_wrap=True, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
     except (Malformed, ChildFailed, Unreachable) as error:
         _fail(str(error), tally)
@@ -94,8 +95,8 @@ def import_(
     console.print(_sentence(tally, len(files), begun), soft_wrap=True, highlight=False)
     if tally.old:
         console.print(
-            f"{tally.old:,} of them are older than the {RAW_KEPT_DAYS} days for which raw rows are"
-            " kept: reports count them, but their detail goes with the next clean-up.",
+            f"Older than the {RAW_KEPT_DAYS} days for which raw rows are kept: {tally.old:,}."
+            " Reports count these, but their detail goes with the next clean-up.",
             soft_wrap=True,
             highlight=False,
         )
@@ -158,12 +159,16 @@ def _sentence(tally: Tally, files: int, begun: float) -> str:
     seconds = time.monotonic() - begun
     rejected = f"; rejected {_counts(tally.rejected)}" if tally.rejected.total() else ""
     unread = sum(not problem.count for problem in tally.problems)
-    damaged = f"; {unread:,} damaged parts were skipped" if unread else ""
-    of = "1 file" if files == 1 else f"{files:,} files"
-    return f"Loaded {_counts(tally.taken)} from {of} in {seconds:.1f} s{rejected}{damaged}."
+    damaged = f"; skipped {_counted(unread, 'damaged parts')}" if unread else ""
+    loaded = f"Loaded {_counts(tally.taken)} from {_counted(files, 'files')}"
+    return f"{loaded} in {seconds:.1f} s{rejected}{damaged}."
 
 
 def _counts(counter: Counter[Signal]) -> str:
-    """Name counts in words, as in `2 spans, 1 log records`."""
-    named = [f"{counter[signal]:,} {name}" for signal, name in NAMES.items() if counter[signal]]
+    """Name counts in words, as in `2 spans, 1 log record`."""
+    named = [_counted(counter[signal], name) for signal, name in NAMES.items() if counter[signal]]
     return ", ".join(named) or "nothing"
+
+
+def _counted(count: int, plural: str) -> str:
+    return f"{count:,} {plural if count != 1 else plural[:-1]}"
