@@ -1,1 +1,9 @@
-"""Portion."""
+"""Questions about usage and their answers: reports, what they are computed from, and how they are shown."""
+
+from headgate.queries.answer import Answer
+from headgate.queries.catalog import entry, names
+from headgate.queries.errors import ReportError, UnknownReport
+from headgate.queries.estimate import Estimate
+from headgate.queries.runner import run
+
+__all__ = ["Answer", "Estimate", "ReportError", "UnknownReport", "entry", "names", "run"]

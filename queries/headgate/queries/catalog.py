@@ -1,0 +1,54 @@
+"""The reports there are: found in the folders of `headgate.queries.reports`, so that adding one is adding a folder."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from headgate.queries.errors import UnknownReport, choices
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headgate.queries.declaration import Report
+
+_RELATION = re.compile(r"\{(\w+):Identifier\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A report by its name: its declaration and its queries, SQL text by query name."""
+
+    name: str
+    report: Report
+    queries: Mapping[str, str]
+
+    @property
+    def relations(self) -> frozenset[str]:
+        """The relations its queries read."""
+        return frozenset(found for sql in self.queries.values() for found in _RELATION.findall(sql))
+
+
+def names() -> list[str]:
+    """Return the names of all reports, sorted."""
+    folders = files("headgate.queries").joinpath("reports").iterdir()
+    return sorted(f.name for f in folders if f.is_dir() and f.joinpath("__init__.py").is_file())
+
+
+@functools.cache
+def entry(name: str) -> Entry:
+    """Return a report by its name; raises UnknownReport, with the names there are."""
+    known = names()
+    if name not in known:
+        raise UnknownReport(f"there is no report {name!r}; there are: {choices(name, known)}")
+    package = f"headgate.queries.reports.{name}"
+    queries = {
+        file.name.removesuffix(".sql"): file.read_text(encoding="utf-8")
+        for file in files(package).iterdir()
+        if file.name.endswith(".sql")
+    }
+    return Entry(name, importlib.import_module(package).REPORT, queries)

@@ -1,0 +1,20 @@
+-- Failed uses by fingerprint and operation, with the latest message as the sample.
+SELECT
+    Fingerprint AS fingerprint,
+    ServiceName AS service,
+    Operation AS operation,
+    argMax(ErrorType, Timestamp) AS error_type,
+    argMax(ErrorMessage, Timestamp) AS message,
+    count() AS arrivals,
+    sum(Weight) AS failures,
+    sum(Weight * (Weight - 1)) AS variance,
+    sumIf(Weight, Outcome = 'timeout') AS timeouts,
+    toUnixTimestamp64Nano(min(Timestamp)) AS first_ns,
+    toUnixTimestamp64Nano(max(Timestamp)) AS last_ns
+FROM {events:Identifier}
+WHERE Outcome != 'ok'
+    AND Timestamp >= {since:DateTime64(9, 'UTC')}
+    AND Timestamp < {until:DateTime64(9, 'UTC')}
+    AND ({service:String} = '' OR ServiceName = {service:String})
+    AND ({operation:String} = '' OR Operation = {operation:String})
+GROUP BY fingerprint, service, operation

@@ -1,0 +1,16 @@
+-- Uses by service, operation, outcome and UTC day: the denominator of every rate.
+SELECT
+    ServiceName AS service,
+    Operation AS operation,
+    Outcome AS outcome,
+    toUnixTimestamp(toStartOfDay(Time, 'UTC')) AS day_s,
+    sum(Calls) AS arrivals,
+    sum(CallsAdjusted) AS calls,
+    sum(CallsAdjusted * (CallsAdjusted / Calls - 1)) AS variance
+FROM {usage:Identifier}
+WHERE Entry
+    AND Time >= {since:DateTime64(9, 'UTC')}
+    AND Time < {until:DateTime64(9, 'UTC')}
+    AND ({service:String} = '' OR ServiceName = {service:String})
+    AND ({operation:String} = '' OR Operation = {operation:String})
+GROUP BY service, operation, outcome, day_s

@@ -1,0 +1,29 @@
+-- Uses among raw log records, derived as the collector derives them: each named event is one.
+WITH
+    SeverityNumber >= 17 AS failed,
+    if(EventName != '', EventName, LogAttributes['event.name']) AS name,
+    if(mapContains(LogAttributes, 'exception.type'),
+        LogAttributes['exception.type'], LogAttributes['error.type']) AS error_type
+SELECT
+    Timestamp,
+    'event' AS Kind,
+    ServiceName,
+    name AS Operation,
+    multiIf(NOT failed, 'ok', match(error_type, '(?i)timeout|deadline'), 'timeout', 'error') AS Outcome,
+    toUInt64(0) AS Duration,
+    if(mapContains(LogAttributes, 'user.id'),
+        LogAttributes['user.id'], LogAttributes['enduser.id']) AS UserId,
+    LogAttributes['session.id'] AS SessionId,
+    if(failed, error_type, '') AS ErrorType,
+    if(failed, LogAttributes['exception.message'], '') AS ErrorMessage,
+    if(failed, LogAttributes['exception.stacktrace'], '') AS ErrorStack,
+    1. AS Weight
+FROM otel_logs
+WHERE name != ''
+    AND Timestamp >= {since:DateTime64(9, 'UTC')}
+    AND Timestamp < {until:DateTime64(9, 'UTC')}
+    AND ({service:String} = '' OR ServiceName = {service:String})
+    AND ({operation:String} = '' OR name = {operation:String})
+    AND arrayAll(
+        (key, value) -> LogAttributes[key] = value OR ResourceAttributes[key] = value,
+        {where_keys:Array(String)}, {where_values:Array(String)})

@@ -1,0 +1,20 @@
+-- Raw uses in the shape of usage_minute. Rows of one weight share a row, so CallsAdjusted / Calls is that weight;
+-- Time is the first use of its minute, so that a window need not begin at a whole minute.
+SELECT
+    min(Timestamp) AS Time,
+    ServiceName,
+    Operation,
+    if(any(Kind) = 'event', 'Event', 'Span') AS Kind,
+    true AS Entry,
+    Outcome,
+    count() AS Calls,
+    count() * any(Weight) AS CallsAdjusted,
+    sum(toFloat64(Duration)) AS DurationSum,
+    sum(toFloat64(Duration) * toFloat64(Duration)) AS DurationSumSquares,
+    min(Duration) AS DurationMin,
+    max(Duration) AS DurationMax,
+    sumMap(map(
+        toInt16(if(Duration = 0, -32768, ceil(log2(toFloat64(Duration)) * 32) - 1)), toUInt64(1)
+    )) AS DurationBuckets
+FROM uses
+GROUP BY toStartOfMinute(Timestamp), ServiceName, Operation, uses.Kind, Outcome, uses.Weight

@@ -1,0 +1,41 @@
+-- Uses among raw spans, derived as the collector derives them: entry spans, their outcome, user, session, error.
+WITH
+    StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS failed,
+    arrayLast((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
+    if(mapContains(SpanAttributes, 'http.response.status_code'),
+        SpanAttributes['http.response.status_code'], SpanAttributes['http.status_code']) AS http_status,
+    multiIf(exception['exception.type'] != '', exception['exception.type'],
+        SpanAttributes['error.type'] != '', SpanAttributes['error.type'],
+        http_status) AS error_type,
+    if(exception['exception.message'] != '', exception['exception.message'], StatusMessage) AS error_message
+SELECT
+    Timestamp,
+    'span' AS Kind,
+    ServiceName,
+    SpanName AS Operation,
+    multiIf(
+        NOT failed, 'ok',
+        match(error_type, '(?i)timeout|deadline')
+            OR http_status IN ('408', '504')
+            OR SpanAttributes['rpc.grpc.status_code'] = '4', 'timeout',
+        'error') AS Outcome,
+    Duration,
+    if(mapContains(SpanAttributes, 'user.id'),
+        SpanAttributes['user.id'], SpanAttributes['enduser.id']) AS UserId,
+    SpanAttributes['session.id'] AS SessionId,
+    if(failed, error_type, '') AS ErrorType,
+    if(failed, error_message, '') AS ErrorMessage,
+    if(failed, exception['exception.stacktrace'], '') AS ErrorStack,
+    Weight
+FROM spans
+WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
+    AND Timestamp < {until:DateTime64(9, 'UTC')}
+    AND ({service:String} = '' OR ServiceName = {service:String})
+    AND ({operation:String} = '' OR SpanName = {operation:String})
+    AND (
+        SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')
+        OR ParentSpanId = ''
+        OR SpanAttributes['headgate.track'] = 'true')
+    AND arrayAll(
+        (key, value) -> SpanAttributes[key] = value OR ResourceAttributes[key] = value,
+        {where_keys:Array(String)}, {where_values:Array(String)})

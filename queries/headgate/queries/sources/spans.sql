@@ -1,0 +1,3 @@
+-- Raw spans of a table that has our weight of a row.
+SELECT *
+FROM otel_traces
