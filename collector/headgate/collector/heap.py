@@ -99,15 +99,26 @@ def intern_kernel(
     codes: NDArray[np.int32],
     unique: NDArray[np.int64],
     slots: NDArray[np.int32],
+    follower: NDArray[np.int32],
 ) -> int:
     """Give equal strings equal codes, in order of first appearance; return their number, or -1 if `slots` is full.
 
-    `unique[c]` is the index of the string that got code c; `slots` is a table of -1 whose size is a power of two.
+    `unique[c]` is the index of the string that got code c; `slots` is a table of -1 whose size is a power of two, and
+    `follower` one of the same size, the code that was last seen after each code.
     """
     mask = slots.size - 1
     count = 0
+    previous = 0
     for i in range(offset.size):
         size = length[i]
+        # Attributes come in the same order span after span: guess from what followed the previous key last time.
+        guess = follower[previous]
+        if guess >= 0:
+            other = unique[guess]
+            if length[other] == size and same_bytes(buffer, offset[other], offset[i], size):
+                codes[i] = guess
+                previous = guess
+                continue
         slot = hash_bytes(buffer, offset[i], size) & mask
         while True:
             code = slots[slot]
@@ -116,7 +127,8 @@ def intern_kernel(
                     return -1
                 slots[slot] = count
                 unique[count] = i
-                codes[i] = count
+                code = count
+                codes[i] = code
                 count += 1
                 break
             other = unique[code]
@@ -124,6 +136,8 @@ def intern_kernel(
                 codes[i] = code
                 break
             slot = (slot + 1) & mask
+        follower[previous] = codes[i]
+        previous = codes[i]
     return count
 
 
@@ -133,8 +147,8 @@ def intern(heap: Heap, text: Text) -> tuple[NDArray[np.int32], Text]:
     unique = np.empty(len(text), np.int64)
     room = 1024
     while True:
-        slots = np.full(room, -1, np.int32)
-        count = intern_kernel(heap.buffer, text.offset, text.length, codes, unique, slots)
+        slots, follower = np.full(room, -1, np.int32), np.full(room, -1, np.int32)
+        count = intern_kernel(heap.buffer, text.offset, text.length, codes, unique, slots, follower)
         if count >= 0:
             return codes, text.take(unique[:count])
         room *= 8

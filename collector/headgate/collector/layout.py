@@ -22,7 +22,9 @@ _KINDS = {  # FieldDescriptor.type -> what it is to us
     8: wire.NUMBER, 9: wire.BYTES, 11: wire.MESSAGE, 12: wire.BYTES, 13: wire.NUMBER, 14: wire.NUMBER,
     16: wire.NUMBER64, 17: wire.NUMBER,
 }  # fmt: skip
-_SINT32 = 17
+_BYTES_A_CHILD = (
+    24  # a first guess at how long a sub-message is with its tag; a wrong one costs a second scan
+)
 _PACKED = {wire.NUMBER: wire.PACKED_VARINT, wire.NUMBER64: wire.PACKED64}
 
 
@@ -138,11 +140,20 @@ class Layout:
     def read(self, buffer: NDArray[np.uint8], messages: Ranges, rows: int) -> Messages:
         """Read `messages` into `rows` rows; raises Malformed with the offset of the first error."""
         fields = np.zeros((rows, self.width), np.uint64)
-        error, lists, row, start, end = wire.scan(
-            buffer, messages.start, messages.end, messages.row, self.table, fields
+        room = (
+            int((messages.end - messages.start).sum()) // _BYTES_A_CHILD + 16 if self.lists else 1
         )
-        if error >= 0:
-            raise Malformed(f"invalid {self.name}", int(error))
+        while True:
+            found = [np.empty(room, np.int64) for _ in range(4)]
+            error, count = wire.scan(
+                buffer, messages.start, messages.end, messages.row, self.table, fields, *found
+            )
+            if error >= 0:
+                raise Malformed(f"invalid {self.name}", int(error))
+            if count <= room:
+                break
+            room = int(count)
+        lists, row, start, end = (column[:count] for column in found)
         children = {}
         for name, number in self.lists.items():
             mine = np.flatnonzero(lists == number) if len(self.lists) > 1 else slice(None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headgate.collector.heap import copy_bytes
-from headgate.collector.kernel import i64, kernel
+from headgate.collector.kernel import i64, kernel, unchecked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +84,23 @@ def put_strings(
     return position
 
 
+@unchecked
+def put_hex_bytes(
+    source: NDArray[np.uint8], offset: int, out: NDArray[np.uint8], position: int, size: int
+) -> bool:
+    """Write `size` bytes as hexadecimal; return False, having written nothing, when a range is not in its array."""
+    if size < 0 or offset < 0 or position < 0:
+        return False
+    if size > source.size - offset or 2 * size > out.size - position:
+        return False
+    for i in range(size):
+        byte = source[offset + i]
+        high, low = byte >> 4, byte & 15
+        out[position + 2 * i] = high + (48 if high < 10 else 87)
+        out[position + 2 * i + 1] = low + (48 if low < 10 else 87)
+    return True
+
+
 @kernel
 def put_hex(
     buffer: NDArray[np.uint8],
@@ -91,17 +108,13 @@ def put_hex(
     length: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> int:
-    """Write byte strings as lower-case hexadecimal strings with their lengths; return the bytes written."""
+    """Write byte strings as lower-case hexadecimal strings with their lengths; return the bytes written, or -1."""
     position = i64(0)
     for i in range(offset.size):
         position = put_varint(2 * length[i], out, position)
-        for j in range(length[i]):
-            byte = i64(buffer[offset[i] + j])
-            high = byte >> 4
-            low = byte & 15
-            out[position] = np.uint8(high + 48 if high < 10 else high + 87)
-            out[position + 1] = np.uint8(low + 48 if low < 10 else low + 87)
-            position += 2
+        if not put_hex_bytes(buffer, offset[i], out, position, length[i]):
+            return -1
+        position += 2 * length[i]
     return position
 
 
@@ -139,7 +152,8 @@ def encode_strings(buffer: NDArray[np.uint8], text: Text) -> Encoded:
 def encode_hex(buffer: NDArray[np.uint8], text: Text) -> Encoded:
     """Encode byte strings (ids) as a String column of lower-case hexadecimal."""
     out = np.empty(strings_size(2 * text.length), np.uint8)
-    put_hex(buffer, text.offset, text.length, out)
+    if put_hex(buffer, text.offset, text.length, out) != out.size:
+        raise ValueError("an id refers to bytes outside its buffer")
     return Encoded((), (out.data,))
 
 

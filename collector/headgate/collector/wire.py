@@ -135,15 +135,6 @@ def skip_field(buffer: NDArray[np.uint8], position: int, end: int, field: int, w
 
 
 @kernel
-def grow(array: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return a copy with twice the room."""
-    bigger = np.empty(array.size * 2, np.int64)
-    for i in range(array.size):
-        bigger[i] = array[i]
-    return bigger
-
-
-@kernel
 def scan(
     buffer: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -151,20 +142,20 @@ def scan(
     row: NDArray[np.int64],
     table: NDArray[np.int64],
     fields: NDArray[np.uint64],
-) -> tuple[int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Read messages of one type into `fields`, one row a message; return where their sub-messages lie.
+    child_list: NDArray[np.int64],
+    child_row: NDArray[np.int64],
+    child_start: NDArray[np.int64],
+    child_end: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Read messages of one type into `fields`, one row a message, and where their sub-messages lie into `child_*`.
 
     Message i lies in buffer[start[i]:end[i]] and fills fields[row[i]]. `table[f]` says of field f: what it is, its
     slot (or list), the bits to clear. Slot 0 of a row has bit f set when field f was present; a BYTES field has two
-    slots, offset and length. Returns (offset of the error or -1, list, row, start, end of each sub-message), the
-    latter four in the order met.
+    slots, offset and length. Returns (-1 or the offset of an error, number of sub-messages); sub-messages beyond
+    the room in `child_*` are counted only. (Room is given, not grown here: reassigning an array in the loop costs more
+    than all the rest.)
     """
     count = 0
-    child_list = np.empty(1024, np.int64)
-    child_row = np.empty(1024, np.int64)
-    child_start = np.empty(1024, np.int64)
-    child_end = np.empty(1024, np.int64)
-    error = -1
     for i in range(start.size):
         position = start[i]
         stop = end[i]
@@ -173,7 +164,7 @@ def scan(
             here = position
             position, field, wire = read_tag(buffer, position, stop)
             if position < 0:
-                return here, child_list, child_row, child_start, child_end
+                return here, count
             kind = table[field, 0] if field < table.shape[0] else i64(0)
             if kind == 1 and wire == 0:
                 position, value = read_varint(buffer, position, stop)
@@ -211,23 +202,19 @@ def scan(
                     if after < 0:
                         position = -1
                 if position >= 0:
-                    if count == child_list.size:
-                        child_list = grow(child_list)
-                        child_row = grow(child_row)
-                        child_start = grow(child_start)
-                        child_end = grow(child_end)
-                    child_list[count] = table[field, 1]
-                    child_row[count] = r
-                    child_start[count] = position
-                    child_end[count] = after
+                    if count < child_list.size:
+                        child_list[count] = table[field, 1]
+                        child_row[count] = r
+                        child_start[count] = position
+                        child_end[count] = after
                     count += 1
                     position = after
             else:
                 position = skip_field(buffer, position, stop, field, wire)
                 kind = 0
             if position < 0:
-                return here, child_list, child_row, child_start, child_end
+                return here, count
             if kind != 0:
                 seen = fields[r, 0] & ~np.uint64(table[field, 2])
                 fields[r, 0] = seen | (np.uint64(1) << np.uint64(field))
-    return error, child_list[:count], child_row[:count], child_start[:count], child_end[:count]
+    return -1, count
