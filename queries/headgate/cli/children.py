@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HEADGATE = (sys.executable, "-c", "from headgate.cli import main; main()")
 """The `headgate` command of this installation, wherever its script may lie."""
 
-READY_S = 90.0
+READY_S = 180.0
 """How long a child may take to be ready; kernels that are compiled for the first time take most."""
 
 PATIENCE_S = 10.0

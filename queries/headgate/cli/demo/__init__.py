@@ -77,7 +77,8 @@ def demo(
         Console(stderr=True).print(str(error), soft_wrap=True, highlight=False, markup=False)
         raise typer.Exit(2) from error
     console.print()
-    console.print(_onwards(plan, kept=keep or data is not None), soft_wrap=True, highlight=False)
+    onwards = _onwards(plan, kept=keep or data is not None)
+    console.print(onwards, soft_wrap=True, highlight=False, markup=False)
 
 
 @contextmanager

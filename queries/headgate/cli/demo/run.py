@@ -45,13 +45,15 @@ def run(plan: Plan, environ: Mapping[str, str], console: Console, stop: Stop) ->
     with Children(plan.work, stop) as children:
         say = partial(console.print, soft_wrap=True, highlight=False)
         say("Starting the collector; the first time, its kernels are compiled.")
-        collector, addresses = children.start_collector(plan.data)
+        with console.status(""):
+            collector, addresses = children.start_collector(plan.data)
         say(
             f"It listens on {addresses['otlp_grpc']} (OTLP/gRPC) and {addresses['otlp_http']}"
             " (OTLP/HTTP). Opening the shop."
         )
         shop = Shop(plan.shop, plan.work, environ)
-        shop.open(children, addresses, plan.seed)
+        with console.status(""):
+            shop.open(children, addresses, plan.seed)
         say("Two services run under opentelemetry-instrument. Customers come; Ctrl-C ends it all.")
         customers = shop.admit(children, plan.rate, plan.duration_s, plan.seed)
         with (
