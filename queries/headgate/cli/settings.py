@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path  # noqa: TC003  # pydantic reads the annotation
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from headgate.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from pydantic_core import ErrorDetails
+
+
+# "Input should be a valid integer, unable to ...", "Input is not a valid path for <class ...>"
+_BOUND = re.compile(r"Input (?:should be|is not) ([^,<]*?)(?:,| for <|$)")
 
 
 class ConfigurationError(StoreError):
-    """The configuration cannot be used; the message names the key, the value and the remedy."""
+    """The configuration cannot be used; the message names the key, where it stands, and the remedy."""
 
 
-class ServeSettings(BaseSettings):
+class ServeSettings(BaseModel):
     """What `headgate serve` can be told; every field is a key of the file and, upper-cased, HEADGATE_<field>."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADGATE_", extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: Path | None = Field(
         None, description="Directory of the embedded store; default: the per-user data directory."
@@ -57,6 +63,11 @@ class ServeSettings(BaseSettings):
         description="How long a request waits for others to be stored with, in milliseconds.",
     )
 
+    @field_validator("data")
+    @classmethod
+    def _of_a_user(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser()
+
     @field_validator("otlp_grpc", "otlp_http", "api")
     @classmethod
     def _is_address(cls, value: str) -> str:
@@ -72,34 +83,88 @@ def split_address(address: str) -> tuple[str, int]:
     return match[1] or match[2], int(match[3])
 
 
-def load(flags: dict[str, Any], file: Path | None, environ: Mapping[str, str]) -> ServeSettings:
-    """Return the settings; raises ConfigurationError with every problem in one sentence each."""
-    from_file: dict[str, Any] = {}
-    if file is not None:
-        try:
-            loaded = yaml.safe_load(file.read_text())
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot read the configuration {file}: {error.strerror}"
-            ) from error
-        except yaml.YAMLError as error:
-            raise ConfigurationError(
-                f"the configuration {file} is not valid YAML: {error}"
-            ) from error
-        if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigurationError(
-                f"the configuration {file} must be a list of `key: value` lines"
-            )
-        from_file = loaded or {}
-    given = {key: value for key, value in flags.items() if value is not None}
+def join_address(host: str, port: int) -> str:
+    """Return what `split_address` splits."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def load(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, str]) -> ServeSettings:
+    """Return the settings; raises ConfigurationError, every problem in it.
+
+    A flag that is None, a variable that is empty and a key without a value count as not given.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for key, value, origin in _given(flags, file, environ):
+        values[key], origins[key] = value, origin
     try:
-        # The environment stands between the two: what it sets is not taken from the file.
-        chosen = {k: v for k, v in from_file.items() if f"HEADGATE_{k}".upper() not in environ}
-        return ServeSettings(**{**chosen, **given})
+        return ServeSettings(**values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']} (got {problem['input']!r})"
-            for problem in error.errors()
-        )
-        where = f" in {file}" if file else ""
-        raise ConfigurationError(f"invalid configuration{where}: {problems}") from error
+        problems = (_sentence(problem, origins) for problem in error.errors())
+        raise ConfigurationError(f"invalid configuration: {'; '.join(problems)}") from error
+
+
+def variable(key: str) -> str:
+    """Return the environment variable of a key."""
+    return f"HEADGATE_{key.upper()}"
+
+
+def flag(key: str) -> str:
+    """Return the command-line option of a key."""
+    return f"--{key.replace('_', '-')}"
+
+
+def _given(
+    flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, str]
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield (key, value, where it was given), the strongest last."""
+    for key, value in (_read(file) if file else {}).items():
+        if value is not None:
+            yield str(key), value, f"{key} in {file}"
+    for key in ServeSettings.model_fields:
+        if value := environ.get(variable(key)):
+            yield key, value, variable(key)
+    for key, value in flags.items():
+        if value is not None:
+            yield key, value, flag(key)
+
+
+def _read(file: Path) -> dict[Any, Any]:
+    try:
+        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the configuration {file}: {error.strerror}; name another with --config FILE"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"the configuration {file} is not valid YAML: {_reason(error)}"
+        ) from error
+    if loaded is not None and not isinstance(loaded, dict):
+        raise ConfigurationError(f"the configuration {file} must be a list of `key: value` lines")
+    return loaded or {}
+
+
+def _reason(error: yaml.YAMLError | UnicodeDecodeError) -> str:
+    """Return the first problem in one line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return " ".join(str(error).split())
+
+
+def _sentence(problem: ErrorDetails, origins: Mapping[str, str]) -> str:
+    key = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, ServeSettings.model_fields, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {_known()}"
+        return f"unknown key {origins[key]}; {hint}"
+    if problem["type"] == "value_error":  # one of ours, it names the value
+        return f"{origins[key]}: {problem['ctx']['error']}"
+    bound = _BOUND.match(problem["msg"])
+    must = f"it must be {bound[1]}" if bound else problem["msg"]
+    return f"{origins[key]}: {must}, not {problem['input']!r}"
+
+
+def _known() -> str:
+    return ", ".join(ServeSettings.model_fields)
