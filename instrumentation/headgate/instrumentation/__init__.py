@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from headgate.instrumentation.exit import ending
 from headgate.instrumentation.track import track, tracked
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ _HOMES = {
     "session": "sessions",
     "status": "telemetry",
 }
+
+
+ending.install()
 
 
 def __getattr__(name: str) -> object:

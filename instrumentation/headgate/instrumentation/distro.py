@@ -59,7 +59,9 @@ class Distro(BaseDistro):  # type: ignore[misc]  # as above
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Activate one instrumentation; one that is broken must not take the others with it."""
         try:
-            super().load_instrumentor(entry_point, **kwargs)
+            instrumentor = entry_point.load()()
+            if not getattr(instrumentor, "is_instrumented_by_opentelemetry", False):
+                instrumentor.instrument(**kwargs)
         except (ImportError, DependencyConflictError):
             # The loader knows what to do about these.
             raise

@@ -52,6 +52,10 @@ class Ending:
         self._providers.extend(providers)
         self._exporters.extend(exporters)
         self._timeout_s = timeout_s
+        self.install()
+
+    def install(self) -> None:
+        """Run `finish` at exit; the earlier this is called, the more exit handlers can still record."""
         if not self._installed:
             self._installed = True
             atexit.register(self.finish)
