@@ -1,0 +1,215 @@
+"""Who a request says is asking: sources, the propagator that every server instrumentation uses, and the middlewares."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import baggage, propagate
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context, attach, get_current
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from headgate.instrumentation import IdentifyASGI, IdentifyWSGI, carry, event, identify
+from headgate.instrumentation.boundaries import inherit
+from headgate.instrumentation.identity import Identity, current
+from headgate.instrumentation.propagator import IdentityPropagator, ensure
+from headgate.instrumentation.sources import Request, claim, first, parse
+
+
+def token(payload):
+    """Return a JSON Web Token with any payload, signed by nobody."""
+    body = base64.urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJub25lIn0.{body}.c2ln"
+
+
+HEADERS = {
+    "x-user": " ann ",
+    "cookie": 'a=1; uid="bob"; sid=s%20id; jwt=' + token({"sub": "cat"}),
+    "authorization": "Bearer " + token({"sub": 17, "email": "d@example.org", "list": [1]}),
+}
+CASES = [
+    ("header:X-User", "ann"),
+    ("cookie:uid", "bob"),
+    ("cookie:sid", "s%20id"),
+    ("cookie:none", ""),
+    ("jwt:authorization", "17"),
+    ("jwt:Authorization:email", "d@example.org"),
+    ("jwt:authorization:list", ""),
+    ("jwt:authorization:none", ""),
+    ("jwt:cookie.jwt", "cat"),
+    ("header:missing, cookie:uid", "bob"),
+    ("cookie:uid,header:x-user", "bob"),
+    ("", ""),
+    ("nonsense", ""),
+    ("call:json:dumps", ""),
+    ("call:no.such.module:f,cookie:uid", "bob"),
+    ("call:os.path:basename", ""),
+]
+
+
+@pytest.mark.parametrize(("spec", "found"), CASES)
+def test_sources(spec, found):
+    """Each notation finds the identifier where it says; what fails or is missing finds nothing."""
+    assert first(parse(spec), Request(HEADERS.get, None)) == found
+
+
+@given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
+def test_no_header_can_do_harm(text):
+    """Any text in a header, cookie or token gives an identifier or nothing, never an error."""
+    request = Request(lambda name: text, None)
+    for spec in ("header:x", "cookie:uid", "jwt:authorization", "jwt:cookie.j"):
+        found = first(parse(spec), request)
+        assert len(found) <= 256
+        found.encode()
+
+
+@given(st.recursive(st.none() | st.text() | st.integers() | st.floats(), st.lists))
+def test_no_token_can_do_harm(payload):
+    """Any payload gives a claim or nothing."""
+    assert isinstance(claim(token(payload), "sub"), str)
+
+
+def extract(carrier, monkeypatch, **settings):
+    """Return the identity that a request with these headers has, and its context."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    propagator = CompositePropagator(
+        [TraceContextTextMapPropagator(), W3CBaggagePropagator(), IdentityPropagator()]
+    )
+    context = propagator.extract(carrier)
+    return current(context), context
+
+
+def test_a_request_is_served_for_who_asks(monkeypatch):
+    """The configured source wins over the caller's baggage, and goes on to other services."""
+    found, context = extract(
+        {"x-user": "ann", "baggage": "user.id=caller,session.id=s1,other=1"},
+        monkeypatch,
+        HEADGATE_USER_FROM="header:x-user",
+    )
+    assert found == Identity("ann", "s1")
+    sent = {}
+    W3CBaggagePropagator().inject(sent, context)
+    assert set(sent["baggage"].split(",")) == {"user.id=ann", "session.id=s1", "other=1"}
+
+
+def test_identity_stays_here_when_told(monkeypatch):
+    """With HEADGATE_PROPAGATE=false a user found in a cookie is not sent to other services."""
+    found, context = extract(
+        {"cookie": "uid=ann"},
+        monkeypatch,
+        HEADGATE_USER_FROM="cookie:uid",
+        HEADGATE_PROPAGATE="false",
+    )
+    assert found.user == "ann"
+    assert baggage.get_all(context) == {}
+
+
+def test_a_thread_does_not_serve_the_next_request_for_the_last_user(monkeypatch):
+    """A request without a user is nobody's, even on a thread that somebody was identified on."""
+    monkeypatch.setenv("HEADGATE_PROPAGATE", "false")
+    attach(Context())
+    identify("last")
+    found, _ = extract({}, monkeypatch)
+    assert found == Identity()
+
+
+def test_the_propagator_is_there_however_early_opentelemetry_was_loaded():
+    """`ensure` adds the propagator once, and only if OTEL_PROPAGATORS names it."""
+    before = propagate.get_global_textmap()
+    try:
+        ensure("tracecontext,baggage")
+        assert propagate.get_global_textmap() is before
+        ensure("tracecontext, baggage ,headgate")
+        ensure("tracecontext,baggage,headgate")
+        members = propagate.get_global_textmap()._propagators
+        assert [type(member).__name__ for member in members].count("IdentityPropagator") == 1
+        assert len(members) == 3
+    finally:
+        propagate.set_global_textmap(before)
+
+
+def test_carry_and_inherit(hosted):
+    """The environment of a child process continues trace, user and session."""
+    tracer = hosted.tracers.get_tracer("t")
+    with tracer.start_as_current_span("parent") as parent:
+        identify("ann", "s1")
+        environment = carry({"PATH": "/bin", "BAGGAGE": "old=1"})
+    assert environment["PATH"] == "/bin"
+    assert environment["HEADGATE_INHERIT_CONTEXT"] == "1"
+    attach(Context())
+    inherit(environment)
+    assert current() == Identity("ann", "s1")
+    tracer.start_span("child").end()
+    child = next(span for span in hosted.spans if span.name == "child")
+    assert child.context.trace_id == parent.get_span_context().trace_id
+
+
+def scope(**headers):
+    """Return an ASGI scope."""
+    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http", "headers": pairs}
+
+
+def test_asgi_middleware(hosted):
+    """Concurrent requests each have their user, on the server's span and on what the handler records."""
+    tracer = hosted.tracers.get_tracer("t")
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(0)
+        event("handled")
+
+    wrapped = IdentifyASGI(app, user="header:x-user", session=lambda request: request.cookie("sid"))
+
+    async def serve(user):
+        with tracer.start_as_current_span(user, kind=SpanKind.SERVER):
+            await wrapped(scope(x_user=user, cookie=f"sid=s-{user}"), None, None)
+        assert current() == Identity()
+
+    async def main():
+        await asyncio.gather(*(serve(f"u{number}") for number in range(10)))
+        await wrapped({"type": "lifespan"}, None, None)
+
+    asyncio.run(main())
+    for span in hosted.spans:
+        assert span.attributes["user.id"] == span.name
+        assert span.attributes["session.id"] == f"s-{span.name}"
+    users = [each.attributes.get("user.id", "") for each in hosted.events]
+    assert sorted(users) == ["", *sorted(f"u{number}" for number in range(10))]
+
+
+def test_wsgi_middleware(hosted):
+    """The user of a WSGI request is known while the application runs, and forgotten afterwards."""
+
+    def app(environ, start_response):
+        event("handled")
+        return [b"fine"]
+
+    wrapped = IdentifyWSGI(app, user="header:x-user")
+    assert list(wrapped({"HTTP_X_USER": "ann"}, None)) == [b"fine"]
+    assert list(wrapped({}, None)) == [b"fine"]
+    assert [each.attributes.get("user.id") for each in hosted.events] == ["ann", None]
+    assert not get_current()
+
+
+def test_middlewares_let_errors_through(hosted):
+    """An application's error passes the middleware, and its context is left."""
+
+    def fails(environ, start_response):
+        raise KeyError("mine")
+
+    async def fails_too(scope, receive, send):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        IdentifyWSGI(fails, user=lambda request: "ann")({}, None)
+    with pytest.raises(KeyError):
+        asyncio.run(IdentifyASGI(fails_too, user=lambda request: 1 / 0)(scope(), None, None))
+    assert not get_current()
