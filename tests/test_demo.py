@@ -24,7 +24,7 @@ from headgate.cli.demo import parse_duration
 from headgate.cli.demo import shop as demo_shop
 from headgate.cli.demo.progress import Moment, Progress, customers, line, table
 from headgate.cli.demo.shop import Load, ShopMissing, find_shop
-from headgate.cli.stopping import Interrupted, Stop, stop_on_signals
+from headgate.cli.ending import Interrupted, Stop, stop_on_signals
 from headgate.store import acquire
 
 SHOP = Path(__file__).parents[1] / "examples" / "shop"

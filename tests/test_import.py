@@ -20,9 +20,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from headgate.cli import sending
 from headgate.cli.children import HEADGATE
+from headgate.cli.ending import Interrupted, Stop
 from headgate.cli.loading import Tally, load_files
 from headgate.cli.sending import Answer, Sender, Unreachable
-from headgate.cli.stopping import Interrupted, Stop
 from headgate.collector.otlp_json import REQUESTS, to_protobuf
 from headgate.collector.signals import Signal
 from headgate.store import find_server

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from headgate.cli.stopping import Stop
+    from headgate.cli.ending import Stop
 
-HEADGATE = (sys.executable, "-c", "from headgate.cli import main; main()")
+HEADGATE = (sys.executable, "-m", "headgate.cli")
 """The `headgate` command of this installation, wherever its script may lie."""
 
 READY_S = 180.0

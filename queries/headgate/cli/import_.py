@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headgate.cli.children import ChildFailed, Children
+from headgate.cli.ending import INTERRUPTED, Interrupted, Stop, fail, stop_on_signals
 from headgate.cli.loading import Tally, load_files
 from headgate.cli.sending import Sender, Unreachable
-from headgate.cli.stopping import Interrupted, Stop, stop_on_signals
 from headgate.collector.errors import Malformed
 from headgate.collector.signals import Signal
 from headgate.store import default_data_directory, find_server
@@ -31,7 +31,6 @@ RAW_KEPT_DAYS = 7
 """How long the raw tables keep their rows (the TTL of the `otel_*` tables)."""
 
 SHOWN_PROBLEMS = 10
-INTERRUPTED = 130
 NAMES = {
     Signal.TRACES: "spans",
     Signal.LOGS: "log records",
@@ -41,7 +40,7 @@ NAMES = {
 
 def import_(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE…", help="OTLP/JSON lines or protobuf; .gz too.")
+        list[Path], typer.Argument(metavar="FILE", help="OTLP/JSON lines or protobuf; .gz too.")
     ],
     *,
     signal: Annotated[
@@ -137,21 +136,16 @@ def _progress(console: Console) -> Progress:
 def _fail(message: str, tally: Tally) -> NoReturn:
     """End with a sentence, and with what was loaded before if anything was."""
     before = f" Before that, {_counts(tally.taken)} were loaded." if tally.taken.total() else ""
-    _complain(f"{message}{before}")
-    raise typer.Exit(2)
-
-
-def _complain(text: str) -> None:
-    Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
+    fail(f"{message}{before}")
 
 
 def _show_problems(tally: Tally) -> None:
     for problem in tally.problems[:SHOWN_PROBLEMS]:
         count = f"{problem.count:,} items not stored: " if problem.count else ""
-        _complain(f"{problem.place}: {count}{problem.message}")
+        typer.echo(f"{problem.place}: {count}{problem.message}", err=True)
     more = len(tally.problems) - SHOWN_PROBLEMS
     if more > 0:
-        _complain(f"... and {more:,} more like these.")
+        typer.echo(f"... and {more:,} more like these.", err=True)
 
 
 def _sentence(tally: Tally, files: int, begun: float) -> str:

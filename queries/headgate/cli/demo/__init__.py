@@ -17,7 +17,7 @@ import headgate.cli
 from headgate.cli.children import ChildFailed
 from headgate.cli.demo.run import Plan, run
 from headgate.cli.demo.shop import ShopMissing, find_shop
-from headgate.cli.stopping import Interrupted, stop_on_signals
+from headgate.cli.ending import INTERRUPTED, Interrupted, fail, stop_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 REPORTS = ("usage", "performance", "errors")
-INTERRUPTED = 130
-"""The exit code of a program that an interrupt ended (128 + SIGINT)."""
-
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -74,8 +71,7 @@ def demo(
         console.print("Stopped before the end; nothing is left running.")
         raise typer.Exit(INTERRUPTED) from None
     except (ShopMissing, ChildFailed) as error:
-        Console(stderr=True).print(str(error), soft_wrap=True, highlight=False, markup=False)
-        raise typer.Exit(2) from error
+        fail(str(error))
     console.print()
     onwards = _onwards(plan, kept=keep or data is not None)
     console.print(onwards, soft_wrap=True, highlight=False, markup=False)

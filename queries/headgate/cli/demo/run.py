@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from headgate.cli.children import Child
-    from headgate.cli.stopping import Stop
+    from headgate.cli.ending import Stop
 
 REFRESH_S = 0.5
 SETTLE_S = 8.0

@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM as a question asked between steps, never an exception in the middle of one.
+"""How a command that runs for a while ends: by a failure in words, or because somebody asked.
 
-So a process cannot be lost between its start and the note that it was started, and cleaning up is
-not cut short by a second Ctrl-C.
+Ctrl-C and SIGTERM are a question asked between steps, never an exception in the middle of one. So a
+process cannot be lost between its start and the note that it was started, and cleaning up is not
+cut short by a second Ctrl-C.
 """
 
 from __future__ import annotations
@@ -9,10 +10,22 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+INTERRUPTED = 130
+"""The exit code of a program that an interrupt ended (128 + SIGINT)."""
+
+
+def fail(message: str) -> NoReturn:
+    """End the command with a sentence on standard error and exit code 2."""
+    typer.echo(f"headgate: {message}", err=True)
+    raise typer.Exit(2)
 
 
 class Interrupted(Exception):
