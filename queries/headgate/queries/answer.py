@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from headgate.queries.declaration import ordered
 from headgate.queries.estimate import Estimate
 from headgate.queries.window import iso
 
@@ -88,7 +89,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if is_dataclass(value):
-        found = {entry.name: getattr(value, entry.name) for entry in fields(value)}
+        found = {name: getattr(value, name) for name in ordered(type(value))}
         record = {name: _plain(item) for name, item in found.items()}
         estimates = {n: item for n, item in found.items() if isinstance(item, Estimate)}
         if estimates:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from headgate.queries.errors import UnknownReport, choices
+from headgate.queries.errors import UnknownReport, guess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ def entry(name: str) -> Entry:
     """Return a report by its name; raises UnknownReport, with the names there are."""
     known = names()
     if name not in known:
-        raise UnknownReport(f"there is no report {name!r}; there are: {choices(name, known)}")
+        raise UnknownReport(f"there is no report {name!r}{guess(name, known)}")
     package = f"headgate.queries.reports.{name}"
     queries = {
         file.name.removesuffix(".sql"): file.read_text(encoding="utf-8")

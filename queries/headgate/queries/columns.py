@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from clickhouse_connect.driver.query import QueryResult
     from numpy.typing import NDArray
 
 
@@ -39,10 +40,23 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         return Columns({**self._columns, name: values})
 
 
-def columns_of(result: NDArray[Any]) -> Columns:
-    """Return the columns of a structured array."""
-    names = result.dtype.names or ()
-    return Columns({name: result[name] for name in names} if result.size else {})
+def columns_of(result: QueryResult) -> Columns:
+    """Return a result's columns, each with the type that NumPy has for it, text as objects.
+
+    Not `query_np`: it drops the names of columns that happen to share one type.
+    """
+    return Columns(
+        {
+            name: np.array(values, dtype=_dtype(kind.np_type))
+            for name, kind, values in zip(
+                result.column_names, result.column_types, result.result_columns, strict=False
+            )
+        }
+    )
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    return np.dtype(object if name.startswith("U") else name)
 
 
 class Groups:

@@ -9,6 +9,7 @@ Fields carry their description as `Annotated[type, "description"]` and their uni
 `_rate` as a share of 1, `_at` as a time). Declaring modules must not postpone their annotations.
 """
 
+import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -51,24 +52,32 @@ class Reduced:
 class Report:
     """The declaration of a report; `reduce` is pure, and gets the columns of each query by the query's name.
 
-    `table` names the row fields that a terminal shows, in order; JSON and CSV have all of them.
+    `tables` names the fields that a terminal shows, in order: of `rows`, and of each list in the summary; JSON and CSV
+    have all of them.
     """
 
     question: str
     params: type[Params]
     summary: type[Any]
     row: type[Any]
-    table: tuple[str, ...]
+    tables: Mapping[str, tuple[str, ...]]
     reduce: Callable[[Mapping[str, Columns], Context], Reduced]
 
 
+def ordered(record: type[Any]) -> tuple[str, ...]:
+    """Return a dataclass's field names as readers see them: its own first, then what it inherits."""
+    own = inspect.get_annotations(record)
+    names = [entry.name for entry in fields(record)]
+    return tuple([n for n in names if n in own] + [n for n in names if n not in own])
+
+
 def described(record: type[Any]) -> dict[str, tuple[Any, str]]:
-    """Return the fields of a declared dataclass in order: type and description."""
+    """Return the fields of a declared dataclass as `ordered`: type and description."""
     hints = typing.get_type_hints(record, include_extras=True)
     found = {}
-    for entry in fields(record):
-        hint = hints[entry.name]
+    for name in ordered(record):
+        hint = hints[name]
         if not hasattr(hint, "__metadata__"):
-            raise TypeError(f"{record.__qualname__}.{entry.name} has no description")
-        found[entry.name] = (hint.__origin__, str(hint.__metadata__[0]))
+            raise TypeError(f"{record.__qualname__}.{name} has no description")
+        found[name] = (hint.__origin__, str(hint.__metadata__[0]))
     return found

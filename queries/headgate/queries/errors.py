@@ -26,3 +26,11 @@ def choices(wanted: str, known: Iterable[str]) -> str:
     ordered = close + [name for name in names if name not in close]
     more = f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
     return ", ".join(ordered[:_SHOWN]) + more
+
+
+def guess(wanted: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown name: what may have been meant, and what there is."""
+    names = list(known)
+    close = difflib.get_close_matches(wanted, names, n=1)
+    meant = f", did you mean {close[0]!r}?" if close else ";"
+    return f"{meant} there are: {choices(wanted, names)}"

@@ -109,7 +109,9 @@ def rate(hits: float, total_weight: float, s0_hits: float, s0_rest: float) -> Es
     variance = ((1 - value) ** 2 * s0_hits + value**2 * s0_rest) / total_weight**2
     size = total_weight**2 / s0
     centre = (value + Z95**2 / (2 * size)) / (1 + Z95**2 / size)
-    half = Z95 * math.sqrt(value * (1 - value) / size + Z95**2 / (4 * size**2)) / (1 + Z95**2 / size)
+    half = (
+        Z95 * math.sqrt(value * (1 - value) / size + Z95**2 / (4 * size**2)) / (1 + Z95**2 / size)
+    )
     low, high = max(centre - half, 0.0), min(centre + half, 1.0)
     return Estimate(value, math.sqrt(variance), min(low, value), max(high, value))
 
@@ -178,5 +180,6 @@ def quantile(
     if variance <= 0:
         return exactly(value) if not s0.any() else Estimate(value, None, None, None)
     error = math.sqrt(variance) / size
-    low, high = at(share - Z95 * error), at(share + Z95 * error)
-    return Estimate(value, (high - low) / (2 * Z95), min(low, value), max(high, value))
+    low, high = min(at(share - Z95 * error), value), max(at(share + Z95 * error), value)
+    # Both ends in one cell: too few rows out there to tell, which is not the same as certain.
+    return Estimate(value, (high - low) / (2 * Z95) if high > low else None, low, high)

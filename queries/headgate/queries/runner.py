@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from pydantic import TypeAdapter, ValidationError
 
 from headgate.queries.answer import Answer
 from headgate.queries.catalog import Entry, entry
 from headgate.queries.columns import Columns, columns_of
 from headgate.queries.declaration import Context, Params
-from headgate.queries.errors import ReportError, choices
+from headgate.queries.errors import ReportError, choices, guess
 from headgate.queries.source import Source, choose, sql
 from headgate.queries.window import iso, window
-from headgate.store import NoData
+from headgate.store import NoData, StoreError
 from headgate.store.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from headgate.store import Store
 
 DEFAULT_SINCE = "24h"
+_REASON_LENGTH = 300
 
 
 def run(
@@ -49,7 +52,8 @@ def run(
     params = _params(
         report, {"service": service, "operation": operation, "where": where or {}} | extra
     )
-    tables = store.tables()
+    with _store_errors():
+        tables = store.tables()
     if not tables:
         raise NoData(
             f"there is no data in the database {store.database!r} yet: start `headgate serve` and point an"
@@ -57,9 +61,7 @@ def run(
         )
     relations = report.relations | {"usage"}
     source = choose(tables, relations, asked, now, by_attribute=bool(params.where))
-    columns = {
-        query: _ask(store, source, text, params) for query, text in report.queries.items()
-    }
+    columns = {query: _ask(store, source, text, params) for query, text in report.queries.items()}
     if source.prelude and any("fingerprint" in found for found in columns.values()):
         columns = _with_fingerprints(store, source, params, columns)
     reduced = report.report.reduce(columns, Context(source.window, now, params))
@@ -100,7 +102,18 @@ def _ask(store: Store, source: Source, text: str, params: Params) -> Columns:
         **source.relations,
         **own,
     }
-    return columns_of(store.client().query_np(source.statement(text), parameters=parameters))
+    with _store_errors():
+        return columns_of(store.client().query(source.statement(text), parameters=parameters))
+
+
+@contextlib.contextmanager
+def _store_errors() -> Iterator[None]:
+    """Say in one sentence what a database's long message begins with."""
+    try:
+        yield
+    except ClickHouseError as error:
+        reason = str(error).strip().splitlines()[0][:_REASON_LENGTH]
+        raise StoreError(f"the store could not answer: {reason}") from error
 
 
 def _instant(moment: datetime) -> str:
@@ -120,7 +133,8 @@ def _with_fingerprints(
     }
     return {
         query: found.replaced(
-            "fingerprint", np.array([made.get(int(key), 0) for key in found["fingerprint"]], np.uint64)
+            "fingerprint",
+            np.array([made.get(int(key), 0) for key in found["fingerprint"]], np.uint64),
         )
         if "fingerprint" in found
         else found
@@ -137,12 +151,12 @@ def _refuse_unknown(store: Store, source: Source, params: Params) -> None:
     services = {service for service, _ in pairs}
     if params.service and services and params.service not in services:
         raise ReportError(
-            f"no service {params.service!r} was used {when}; there are: {choices(params.service, services)}"
+            f"no service {params.service!r} was used {when}{guess(params.service, services)}"
         )
     operations = {o for s, o in pairs if not params.service or s == params.service}
     if params.operation and operations and params.operation not in operations:
         of = f" of {params.service}" if params.service else ""
         raise ReportError(
-            f"no operation {params.operation!r}{of} was used {when};"
-            f" there are: {choices(params.operation, operations)}"
+            f"no operation {params.operation!r}{of} was used {when}"
+            f"{guess(params.operation, operations)}"
         )

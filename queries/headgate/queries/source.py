@@ -110,9 +110,7 @@ def _rollups(
         there = [tier for tier in TIERS[relation] if tier.table in tables]
         if not there:
             return None
-        whole = [
-            tier for tier in there if now - window.aligned(tier.step).since < tier.keep
-        ]
+        whole = [tier for tier in there if now - window.aligned(tier.step).since < tier.keep]
         chosen[relation] = whole[0] if whole else there[-1]
         if not whole:
             notes.append(
@@ -136,7 +134,7 @@ def _raw(tables: Mapping[str, Collection[str]], window: Window, now: datetime) -
     parts["uses"] = "uses" if has_events else "uses_of_spans"
     parts |= {name: name for name in _RAW.values()}
     prelude = ",\n".join(f"{name} AS (\n{sql(file)})" for name, file in parts.items())
-    notes = ()
+    notes: tuple[str, ...] = ()
     if spans == "spans" and now - window.since > RAW_KEEP:
         notes = (f"raw spans are kept for {RAW_KEEP.days} days: older ones may be missing",)
     return Source(dict(_RAW), window, "otel_traces", prelude, notes)

@@ -7,7 +7,7 @@ paths are one group (PIT-R0-02).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge
@@ -118,7 +118,7 @@ def verdict(error_rate: Estimate | None) -> str:
     return "alert" if error_rate.value > ALERT_ABOVE_ERROR_RATE else "ok"
 
 
-def _success(outcomes: Columns, mask: np.ndarray) -> dict[str, Estimate | None]:
+def _success(outcomes: Columns, mask: np.ndarray) -> dict[str, Any]:
     def sums(chosen: np.ndarray) -> tuple[float, float, float]:
         calls, variance, arrivals = (
             float(outcomes[name][chosen].sum()) for name in ("calls", "variance", "arrivals")
@@ -150,7 +150,9 @@ def _reliability(outcomes: Columns) -> tuple[Reliability, ...]:
         part["success_count"].value / part["calls"].value if part["calls"].value else 0.0
         for part in of
     ]
-    order = sorted(range(len(of)), key=lambda i: (-share[i], -of[i]["calls"].value, groups.labels[i]))
+    order = sorted(
+        range(len(of)), key=lambda i: (-share[i], -of[i]["calls"].value, groups.labels[i])
+    )
     return tuple(
         Reliability(
             rank=1 + sum(other > share[number] for other in share),
@@ -219,10 +221,14 @@ def _instant(nanoseconds: int) -> datetime:
 
 
 REPORT = Report(
-    question="How often do calls fail, what are the errors behind it, and whom do they meet?",
+    question="How often do calls fail, with which errors, and whom do they meet?",
     params=ErrorParams,
     summary=Summary,
     row=Row,
-    table=("error_type", "message", "count", "users_affected", "last_seen_at", "operations"),
+    tables={
+        "reliability": ("rank", "service", "operation", "calls", "failure_count", "success_rate"),
+        "days": ("date", "calls", "failure_count", "timeout_count", "error_rate"),
+        "rows": ("error_type", "message", "count", "users_affected", "last_seen_at", "operations"),
+    },
     reduce=reduce,
 )

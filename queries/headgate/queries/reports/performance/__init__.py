@@ -21,7 +21,6 @@ from headgate.queries.estimate import (
 )
 from headgate.store.histogram import RELATIVE_ERROR, bucket_value_ns
 
-MS_PER_NS = 1e-6
 EXCELLENT_BELOW_MS, ATTENTION_UP_TO_MS, CRITICAL_ABOVE_MS = 500, 1000, 1000
 HIGH_VARIANCE_RATIO = 2
 _BOUNDED = "read from exact counts in buckets, within 1.1 %"
@@ -93,9 +92,7 @@ def reduce(columns: Mapping[str, Columns], _: Context) -> Reduced:
         for number, label in enumerate(groups.labels)
     ]
     rows.sort(key=lambda row: (-row.total_ms.value, row.service, row.operation))
-    every = _durations(
-        moments, np.ones(moments.rows, bool), buckets, np.ones(buckets.rows, bool)
-    )
+    every = _durations(moments, np.ones(moments.rows, bool), buckets, np.ones(buckets.rows, bool))
     return Reduced(Summary(percentile_error_bound=round(RELATIVE_ERROR, 5), **every), tuple(rows))
 
 
@@ -113,25 +110,28 @@ def _durations(
         float(moments["longest"][mask].max()),
     )
     index, position = np.unique(buckets["bucket"][in_mask], return_inverse=True)
-    calls = np.bincount(position, weights=buckets["calls"][in_mask])
-    variance = np.bincount(position, weights=buckets["variance"][in_mask])
+    calls = np.bincount(position, weights=buckets["calls"][in_mask]).astype(np.float64)
+    variance = np.bincount(position, weights=buckets["variance"][in_mask]).astype(np.float64)
     # No quantile lies outside what was measured, whatever the width of its bucket.
     values = np.clip(bucket_value_ns(index.astype(np.int16)), shortest, longest)
-    p50, p95, p99 = (
-        quantile(values, calls, variance, share).scaled(MS_PER_NS) for share in (0.50, 0.95, 0.99)
-    )
+    p50, p95, p99 = (_ms(quantile(values, calls, variance, q)) for q in (0.50, 0.95, 0.99))
     return {
         "calls": count(n, s0, arrivals),
-        "mean_ms": mean(n, t, s0, s1, s2).scaled(MS_PER_NS),
+        "mean_ms": _ms(mean(n, t, s0, s1, s2)),
         "p50_ms": p50,
         "p95_ms": p95,
         "p99_ms": p99,
-        "min_ms": (at_most if s0 > 0 else exactly)(shortest).scaled(MS_PER_NS),
-        "max_ms": (at_least if s0 > 0 else exactly)(longest).scaled(MS_PER_NS),
-        "std_dev_ms": standard_deviation(n, t, squares, values, variance).scaled(MS_PER_NS),
-        "total_ms": total(t, s2).scaled(MS_PER_NS),
+        "min_ms": _ms((at_most if s0 > 0 else exactly)(shortest)),
+        "max_ms": _ms((at_least if s0 > 0 else exactly)(longest)),
+        "std_dev_ms": _ms(standard_deviation(n, t, squares, values, variance)),
+        "total_ms": _ms(total(t, s2)),
         "verdict": verdict(p50.value, p95.value, p99.value),
     }
+
+
+def _ms(nanoseconds: Estimate) -> Estimate:
+    """Return milliseconds, to the nanosecond."""
+    return nanoseconds.scaled(1e-6).rounded(6)
 
 
 def verdict(p50_ms: float, p95_ms: float, p99_ms: float) -> str:
@@ -154,6 +154,17 @@ REPORT = Report(
     params=Params,
     summary=Summary,
     row=Row,
-    table=("service", "operation", "calls", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "verdict"),
+    tables={
+        "rows": (
+            "service",
+            "operation",
+            "verdict",
+            "calls",
+            "p50_ms",
+            "p95_ms",
+            "p99_ms",
+            "max_ms",
+        ),
+    },
     reduce=reduce,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -63,7 +63,12 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         service, operation = label
         part = _Part(usage, groups.number == number)
         frequency = _frequency(
-            part, users.get(label, 0), kept.get(label, 0), seen.get(label, 0), context, thinned=thinned
+            part,
+            users.get(label, 0),
+            kept.get(label, 0),
+            seen.get(label, 0),
+            context,
+            thinned=thinned,
         )
         hours = frequency["hours_since_last_use"]
         abandoned = isinstance(hours, float) and hours > ABANDONED_HOURS
@@ -82,7 +87,12 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         services=len({service for service, _ in groups.labels}),
         operations=len(groups.labels),
         **_frequency(
-            whole, users.get(None, 0), kept.get(None, 0), seen.get(None, 0), context, thinned=thinned
+            whole,
+            users.get(None, 0),
+            kept.get(None, 0),
+            seen.get(None, 0),
+            context,
+            thinned=thinned,
         ),
     )
     return Reduced(summary, tuple(rows))
@@ -115,7 +125,7 @@ class _Part:
 
 def _frequency(
     part: _Part, users: int, sessions: int, seen_ns: int, context: Context, *, thinned: bool
-) -> dict[str, object]:
+) -> dict[str, Any]:
     days = context.window.days
     calls = count(part.calls, part.variance, part.arrivals)
     distinct = at_least if part.variance > 0 else exactly
@@ -152,7 +162,9 @@ def _by_label(columns: Columns, name: str) -> dict[tuple[str, str] | None, int]:
         columns[name].tolist(),
         strict=True,
     )
-    return {None if whole else (service, operation): int(n) for service, operation, whole, n in rows}
+    return {
+        None if whole else (service, operation): int(n) for service, operation, whole, n in rows
+    }
 
 
 REPORT = Report(
@@ -160,15 +172,17 @@ REPORT = Report(
     params=Params,
     summary=Summary,
     row=Row,
-    table=(
-        "service",
-        "operation",
-        "calls",
-        "share",
-        "unique_users",
-        "sessions",
-        "success_rate",
-        "hours_since_last_use",
-    ),
+    tables={
+        "rows": (
+            "service",
+            "operation",
+            "calls",
+            "share",
+            "unique_users",
+            "sessions",
+            "success_rate",
+            "hours_since_last_use",
+        ),
+    },
     reduce=reduce,
 )

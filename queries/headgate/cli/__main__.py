@@ -1,0 +1,5 @@
+"""`python -m headgate.cli` is `headgate`."""
+
+from headgate.cli import main
+
+main()

@@ -1,0 +1,95 @@
+"""Get a report's document from wherever the data is: a running server, a data directory, or a ClickHouse server.
+
+A data directory belongs to one process. If a server owns it, the server is asked over HTTP, which also makes it write
+what it still holds; otherwise the directory is owned for as long as the question takes. Reading never migrates.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from headgate.queries import ReportError, run
+from headgate.store import (
+    NoData,
+    StoreBusy,
+    StoreError,
+    acquire,
+    embedded_store,
+    find_server,
+    server_store,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from headgate.store import Store
+
+WAIT_S = 10.0
+_TIMEOUT_S = 120.0
+
+
+def from_url(url: str, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask a ClickHouse server."""
+    return _from_store(server_store(url), name, question)
+
+
+def from_directory(data: Path, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask the server that owns `data`, or open it; waits WAIT_S for a process that is starting or about to finish.
+
+    Raises NoData when nothing was ever stored there, StoreBusy when the wait was too short.
+    """
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        server = find_server(data)
+        if server:
+            return _from_server(server["api"], name, question)
+        if not (data / "clickhouse").exists():
+            raise NoData(
+                f"there is no data in {data}: start `headgate serve --data {data}` and send it something,"
+                " or name the directory of your data with --data DIR"
+            )
+        try:
+            directory = acquire(data, "reader")
+        except StoreBusy:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
+            continue
+        try:
+            return _from_store(embedded_store(directory.engine_path), name, question)
+        finally:
+            directory.close()
+
+
+def _from_store(store: Store, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return run(name, store, now=datetime.now(UTC), **question).to_dict()
+    finally:
+        store.close()
+
+
+def _from_server(api: str, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
+    asked = {key: value for key, value in question.items() if value is not None and key != "where"}
+    where = [f"{key}={value}" for key, value in question.get("where", {}).items()]
+    try:
+        response = httpx.get(
+            f"http://{api}/api/reports/{name}",
+            params={**asked, "where": where, "format": "json"},
+            timeout=_TIMEOUT_S,
+            # The server is on this machine: a proxy of the environment must not come between.
+            trust_env=False,
+        )
+        document: dict[str, Any] = response.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise StoreError(
+            f"the server at {api} did not answer ({error}); see its log, or stop it and ask again"
+        ) from error
+    if response.is_success:
+        return document
+    kind = ReportError if response.is_client_error else StoreError
+    raise kind(document["error"])

@@ -1,0 +1,135 @@
+"""`headgate report`: one question, answered in the terminal or into a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated, Any
+
+import typer
+
+from headgate.cli.origin import from_directory, from_url
+from headgate.queries import ReportError, entry
+from headgate.queries.render import render
+from headgate.store import StoreError, default_data_directory
+
+_NARROWEST = 60
+
+
+class Format(StrEnum):
+    """How an answer is written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def report(
+    name: Annotated[str, typer.Argument(help="Which report; `headgate reports` lists them.")],
+    *,
+    since: Annotated[
+        str,
+        typer.Option(
+            help="Begin of the window: 24h or 7d back from now, or 2026-01-01T00:00Z (UTC)."
+        ),
+    ] = "24h",
+    until: Annotated[
+        str | None, typer.Option(help="End of the window, written likewise; now unless given.")
+    ] = None,
+    service: Annotated[str | None, typer.Option(help="Only this service.")] = None,
+    operation: Annotated[
+        str | None, typer.Option(help="Only this operation: a span's or an event's name.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only uses with this span, log or resource attribute; may be repeated."
+            " Answered from raw rows, which may be sampled.",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A parameter of this report alone, such as limit=50; may be repeated.",
+        ),
+    ] = None,
+    format_: Annotated[
+        Format, typer.Option("--format", help="table for people; json or csv for programs.")
+    ] = Format.table,
+    output: Annotated[
+        Path | None, typer.Option(help="Write to this file instead of the terminal.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory of the embedded store; $HEADGATE_DATA or ~/.local/share/headgate unless"
+            " given. A server that owns it is asked."
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="ClickHouse server instead: http://user:password@host:8123/database."),
+    ] = None,
+) -> None:
+    """Answer one report from what was recorded.
+
+    For example: `headgate report usage --since 7d`, or
+    `headgate report errors --service shop --format json --output errors.json`.
+    """
+    if data and store:
+        raise StoreError("--data and --store name two places; give one of them")
+    entry(name)  # an unknown name is refused before any store is opened for it
+    question = {
+        "since": since,
+        "until": until,
+        "service": service,
+        "operation": operation,
+        "where": _pairs(where or [], "--where"),
+    }
+    own = _pairs(set_ or [], "--set")
+    taken = sorted(own.keys() & {*question, "name", "store", "now", "format", "width"})
+    if taken:
+        raise ReportError(
+            f"--set {taken[0]} is not possible: it is no parameter of the report alone"
+        )
+    place = data or default_data_directory(os.environ)
+    document = (
+        from_url(store, name, question | own)
+        if store
+        else from_directory(place, name, question | own)
+    )
+    _write(document, format_, output)
+
+
+def _pairs(texts: list[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise ReportError(f"{option} {text!r} is not possible: write {option} key=value")
+        if key in pairs:
+            raise ReportError(f"{option} {key} is given twice; give one value")
+        pairs[key] = value
+    return pairs
+
+
+def _write(document: dict[str, Any], format_: Format, output: Path | None) -> None:
+    terminal = output is None and sys.stdout.isatty()
+    width = max(shutil.get_terminal_size().columns, _NARROWEST)
+    color = terminal and "NO_COLOR" not in os.environ
+    text = render(document, format_.value, width=width, color=color)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ReportError(
+            f"cannot write {output}: {error.strerror}; name another file with --output FILE"
+        ) from error

@@ -1,0 +1,93 @@
+"""docs/reference/reports.md, written from the declarations: `python -m headgate.queries.reference > FILE`."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import datetime
+from typing import Any
+
+from headgate.queries.catalog import Entry, entry, names
+from headgate.queries.declaration import described
+from headgate.queries.estimate import Estimate
+
+_INTRODUCTION = """\
+# Reports
+
+<!-- Written by `python -m headgate.queries.reference`; edit the declarations, not this file. -->
+
+Ask for a report with `headgate report NAME` or `GET /api/reports/NAME`. As JSON every report has this shape:
+
+```json
+{
+  "report": "usage",
+  "params": {"service": null, "operation": null, "where": {}},
+  "window": {"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"},
+  "exact": true,
+  "generated_at": "2026-01-01T23:59:30Z",
+  "summary": {"source": "usage_minute", "notes": []},
+  "rows": [{}]
+}
+```
+
+- `window` is the window that the numbers are of: half open, in UTC, widened to whole steps of the table that was read.
+- `exact` says whether every number was counted. Rollups are counted from all traffic. `where` can only be answered
+  from raw rows, which are sampled when there are many; then numbers are estimates, and each record's `uncertainty`
+  has their `standard_error` and 95 % interval (`low`, `high`), null where row weights cannot tell.
+- `summary.source` is the table that was read, `summary.notes` what to know about it.
+- Units are in the names: `_ms` milliseconds, `_hours`, `_rate` and `share` parts of 1, `_at` ISO 8601 in UTC.
+- CSV has the rows only, with the same names.
+"""
+_KINDS = {str: "text", int: "integer", float: "number", Estimate: "number", datetime: "time"}
+
+
+def reference() -> str:
+    """Return the whole page."""
+    return "\n".join([_INTRODUCTION, *(_section(entry(name)) for name in names())])
+
+
+def _section(report: Entry) -> str:
+    declared = report.report
+    parts = [
+        f"## {report.name}\n",
+        f"{declared.question}\n",
+        "Parameters:\n",
+        _fields(declared.params, defaults=True),
+        "Each of `rows`:\n",
+        _fields(declared.row),
+        "`summary`:\n",
+        _fields(declared.summary),
+    ]
+    for name, (kind, _) in described(declared.summary).items():
+        for item in typing.get_args(kind):
+            if is_dataclass(item) and item is not Estimate:
+                parts += [f"Each of `summary.{name}`:\n", _fields(item)]  # type: ignore[arg-type]
+    return "\n".join(parts)
+
+
+def _fields(record: type[Any], *, defaults: bool = False) -> str:
+    lines = ["| field | type | meaning |", "|---|---|---|"]
+    by_name = {field.name: field for field in fields(record)}
+    for name, (kind, meaning) in described(record).items():
+        default = by_name[name].default
+        known = defaults and default is not MISSING and default is not None
+        lines.append(
+            f"| `{name}` | {_kind(kind)} | {meaning}{f' (default {default})' if known else ''} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _kind(kind: Any) -> str:
+    if kind in _KINDS:
+        return _KINDS[kind]
+    arguments = [a for a in typing.get_args(kind) if a is not Ellipsis]
+    if type(None) in arguments:
+        return " or ".join([_kind(a) for a in arguments if a is not type(None)] + ["null"])
+    if typing.get_origin(kind) is tuple:
+        return f"list of {_kind(arguments[0]) if arguments[0] in _KINDS else 'records'}"
+    return "object of text"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

@@ -1,0 +1,206 @@
+"""An answer for a terminal: what was asked, over which window, the summary, the tables; readable at 80 columns."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from headgate.queries.catalog import entry
+
+_TEXT_COLUMNS = {"operation", "message", "operations", "error_type", "service", "verdict"}
+_TEXT_WIDTH = 11
+_GAP = 2
+_NOT_SHOWN = {"source", "notes", "uncertainty"}
+_MS_STEPS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
+
+
+def as_table(document: dict[str, Any], *, width: int, color: bool) -> str:
+    """Return the answer as text of at most `width` columns."""
+    text = io.StringIO()
+    console = Console(
+        file=text,
+        width=width,
+        force_terminal=color,
+        no_color=not color,
+        color_system="standard" if color else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+    console.print(Group(*_parts(document, width)))
+    lines = (line.rstrip() for line in text.getvalue().splitlines())
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _parts(document: dict[str, Any], width: int) -> list[Any]:
+    report = entry(document["report"]).report
+    summary = document["summary"]
+    parts: list[Any] = [
+        Text(f"{document['report']}: {report.question}", style="bold"),
+        Text(_heading(document), style="dim"),
+        *(Text(f"Note: {note}.", style="yellow") for note in summary["notes"]),
+    ]
+    tables = {name: document["rows"] if name == "rows" else summary[name] for name in report.tables}
+    if not any(tables.values()):
+        return [*parts, Text(""), Text(_nothing(document))]
+    parts += [Text(""), _summary(summary)]
+    for name, columns in report.tables.items():
+        if tables[name]:
+            parts += [Text("")]
+            parts += (
+                [Text(document["report"] if name == "rows" else _title(name), style="bold")]
+                if len(report.tables) > 1
+                else []
+            )
+            parts += [_table(tables[name], columns, width)]
+    if not document["exact"]:
+        parts += [
+            Text(""),
+            Text(
+                "Estimated from sampled rows: ± is half of the 95 % interval; ≥ and ≤ are bounds, ~ is without one.",
+                style="dim",
+            ),
+        ]
+    return parts
+
+
+def _heading(document: dict[str, Any]) -> str:
+    window = document["window"]
+    asked = [
+        f"{name}={value}"
+        for name, value in document["params"].items()
+        if name in {"service", "operation"} and value
+    ]
+    asked += [f"{key}={value}" for key, value in document["params"]["where"].items()]
+    narrowed = f" · {' '.join(asked)}" if asked else ""
+    how = "exact" if document["exact"] else "estimated"
+    since, until = _moment(window["since"]), _moment(window["until"])
+    return f"{since} to {until} UTC{narrowed} · {how}, from {document['summary']['source']}"
+
+
+def _nothing(document: dict[str, Any]) -> str:
+    narrower = " and without its filters" if document["params"]["where"] else ""
+    return (
+        "Nothing was recorded in this window. Try a longer one with --since 7d"
+        f"{narrower}, or check that the application sends its data here."
+    )
+
+
+def _summary(summary: dict[str, Any]) -> Padding:
+    shown = [
+        (name, show(name, value, summary.get("uncertainty", {}).get(name)))
+        for name, value in summary.items()
+        if name not in _NOT_SHOWN and value is not None and not isinstance(value, list)
+    ]
+    grid = Table.grid(padding=(0, 2))
+    for style in ("dim", "", "dim", ""):
+        grid.add_column(style=style)
+    half = (len(shown) + 1) // 2
+    for index in range(half):
+        left = shown[index]
+        right = shown[index + half] if index + half < len(shown) else None
+        cells = [_title(left[0]), left[1], *([_title(right[0]), right[1]] if right else ["", ""])]
+        grid.add_row(*(Text(cell) for cell in cells))
+    return Padding(grid, (0, 0, 0, 1))
+
+
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], width: int) -> Table:
+    """Lay out as many of the columns as fit, from the first on, with no word of a name broken needlessly."""
+    cells = {
+        name: [show(name, row[name], row.get("uncertainty", {}).get(name)) for row in rows]
+        for name in columns
+    }
+    shown: list[str] = []
+    left = width
+    for name in columns:
+        left -= _least_width(name, cells[name]) + _GAP
+        if left < -_GAP:
+            break
+        shown.append(name)
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="dim")
+    for name in shown:
+        numeric = _is_numeric(rows, name)
+        head = _broken_title(name, cells[name]) if numeric else _title(name)
+        table.add_column(
+            head,
+            justify="right" if numeric else "left",
+            vertical="top",
+            overflow="fold",
+            no_wrap=numeric,
+        )
+    for index in range(len(rows)):
+        table.add_row(*(Text(cells[name][index]) for name in shown))
+    return table
+
+
+def _is_numeric(rows: list[dict[str, Any]], name: str) -> bool:
+    return name.endswith("_at") or not isinstance(rows[0][name], str | list)
+
+
+def _least_width(name: str, cells: list[str]) -> int:
+    if name in _TEXT_COLUMNS:
+        return min(max(len(_title(name)), *map(len, cells)), _TEXT_WIDTH)
+    return max(*map(len, cells), len(_broken_title(name, cells).split("\n")[0]))
+
+
+def _broken_title(name: str, cells: list[str]) -> str:
+    """Return a title in lines about as short as what stands under it."""
+    widest = max(8, *map(len, cells))
+    return "\n".join(textwrap.wrap(_title(name), widest, break_long_words=False))
+
+
+def _title(name: str) -> str:
+    for suffix in ("_ms", "_at"):
+        name = name.removesuffix(suffix)
+    return name.replace("_", " ")
+
+
+def show(name: str, value: Any, uncertainty: dict[str, float | None] | None = None) -> str:
+    """Return a value as people read it, its unit taken from its field's name."""
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, str):
+        return _moment(value) if name.endswith("_at") else value
+    return _estimate(name, value, uncertainty) if uncertainty else _number(name, value)
+
+
+def _estimate(name: str, value: float, uncertainty: dict[str, float | None]) -> str:
+    low, high = uncertainty["low"], uncertainty["high"]
+    if low == high:
+        return f"~{_number(name, value)}"
+    if low is None or high is None:
+        return ("≥" if high is None else "≤") + _number(name, value)
+    number, _, unit = _number(name, value).partition(" ")
+    half = _number(name, (high - low) / 2, like=value).partition(" ")[0]
+    return f"{number} ±{half} {unit}".rstrip()
+
+
+def _number(name: str, value: float, like: float | None = None) -> str:
+    """Return a number with its unit; `like` is the value whose unit and digits are to be used."""
+    scale = value if like is None else like
+    if name.endswith("_ms"):
+        return _duration(value, scale)
+    if name.endswith(("_rate", "share", "_bound")):
+        return f"{value * 100:.1f} %"
+    if name.startswith("hours_"):
+        return f"{value:,.1f} h"
+    return f"{value:,.0f}" if float(scale).is_integer() or scale >= 1000 else f"{value:,.2f}"
+
+
+def _duration(milliseconds: float, scale: float) -> str:
+    size, unit = next(((s, u) for s, u in _MS_STEPS if scale >= s), (1, "ms"))
+    value = milliseconds / size
+    return f"{value:.3g} {unit}" if value < 999.5 else f"{value:,.0f} {unit}"
+
+
+def _moment(text: str) -> str:
+    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M}"

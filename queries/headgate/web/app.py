@@ -1,0 +1,139 @@
+"""The application: which address answers what.
+
+    GET /healthz                  {"status": "ok"}
+    GET /api/reports              every report with its question and parameters
+    GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json
+                                  (default), csv or table, width of a table in columns
+
+Failures are {"error": sentence}: 400 for a question that cannot be asked so, 404 for a report that does not exist,
+503 for a store that cannot be read. Queries block, so they run in a few threads of their own, and never more at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from headgate.queries import ReportError, UnknownReport, entry, names, run
+from headgate.queries.declaration import described
+from headgate.queries.render import render
+from headgate.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from datetime import datetime
+
+    from starlette.requests import Request
+
+    from headgate.store import Store
+
+QUERY_THREADS = 4
+_MEDIA = {"json": "application/json", "csv": "text/csv; charset=utf-8", "table": "text/plain"}
+_STATUS = ((UnknownReport, 404), (ReportError, 400), (StoreError, 503))
+_MAX_WIDTH = 500
+_log = logging.getLogger(__name__)
+
+
+def create_app(
+    store: Store, *, flush: Callable[[], None], clock: Callable[[], datetime]
+) -> Starlette:
+    """Return the application over `store`.
+
+    `flush` blocks until everything acknowledged is in the store; it is called before each report, in a thread of the
+    pool. `clock` gives the aware time of asking.
+    """
+    pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="headgate-query")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        pool.shutdown(wait=True)
+
+    def answer(name: str, format_: str, width: int, question: Mapping[str, Any]) -> str:
+        entry(name)  # an unknown name is refused before anything is flushed for it
+        flush()
+        document = run(name, store, now=clock(), **question).to_dict()
+        return render(document, format_, width=width)
+
+    async def report(request: Request) -> Response:
+        question = _question(request)
+        format_ = question.pop("format", "json")
+        width = _width(question.pop("width", "80"))
+        loop = asyncio.get_running_loop()
+        text = await loop.run_in_executor(
+            pool, answer, request.path_params["name"], format_, width, question
+        )
+        return Response(text, media_type=_MEDIA[format_])
+
+    return Starlette(
+        routes=[
+            Route("/healthz", _health),
+            Route("/api/reports", _reports),
+            Route("/api/reports/{name}", report),
+        ],
+        exception_handlers={
+            HTTPException: _http_failure,
+            **{kind: _failure for kind, _ in _STATUS},
+            Exception: _defect,
+        },
+        lifespan=lifespan,
+    )
+
+
+async def _health(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _reports(_: Request) -> Response:
+    return JSONResponse({"reports": [_declaration(name) for name in names()]})
+
+
+def _declaration(name: str) -> dict[str, Any]:
+    report = entry(name).report
+    parameters = {field: meaning for field, (_, meaning) in described(report.params).items()}
+    return {"name": name, "question": report.question, "params": parameters}
+
+
+def _question(request: Request) -> dict[str, Any]:
+    """Return the query's parameters; `where` as a mapping, any other one only once."""
+    question: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        if name == "where":
+            key, separator, wanted = value.partition("=")
+            if not separator or not key:
+                raise ReportError(f"where {value!r} is not possible: write where=key=value")
+            question.setdefault("where", {})[key] = wanted
+        elif name in question or name in {"now", "store", "name"}:
+            raise ReportError(f"the parameter {name!r} cannot be given, or not twice")
+        else:
+            question[name] = value
+    return question
+
+
+def _width(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_WIDTH:
+        raise ReportError(f"width {text!r} is not possible: write a number of columns such as 80")
+    return int(text)
+
+
+async def _failure(_: Request, error: Exception) -> Response:
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    return JSONResponse({"error": str(error)}, status)
+
+
+async def _http_failure(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - starlette routes by this class
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    _log.error("%s failed", request.url.path, exc_info=error)
+    return JSONResponse({"error": "the report failed; the server's log says why"}, 500)
