@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from headgate.cli.ending import Stop
     from headgate.cli.sending import Answer
-    from headgate.cli.stopping import Stop
 
 BATCH_BYTES = 1 << 20
 """Requests are joined up to this size; acknowledging costs the collector a write, not a byte."""
