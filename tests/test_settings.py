@@ -35,10 +35,10 @@ def written(tmp_path):
 
 def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(written):
     """Each of the four places decides exactly where no stronger one speaks."""
-    file = written("linger_ms: 1\nmemory_bytes: 1\nmax_request_bytes: 1\n")
+    file = written("journal_bytes: 1\nmemory_bytes: 1\nmax_request_bytes: 1\n")
     environ = {"HEADGATE_LINGER_MS": "2", "HEADGATE_MEMORY_BYTES": "2"}
-    settings = load({"linger_ms": 3, "api": None}, file, environ)
-    assert (settings.linger_ms, settings.memory_bytes, settings.max_request_bytes) == (3, 2, 1)
+    settings = load({"journal_bytes": 3, "api": None}, file, environ)
+    assert (settings.journal_bytes, settings.memory_bytes, settings.max_request_bytes) == (3, 2, 1)
     assert settings.api == "127.0.0.1:8686"
 
 
@@ -48,7 +48,7 @@ def test_nothing_but_the_arguments_is_read(monkeypatch):
     assert load({}, None, {}) == ServeSettings()
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "linger_ms:\nstore: null\n"])
+@pytest.mark.parametrize("text", ["", "# nothing\n", "journal_bytes:\nstore: null\n"])
 def test_what_has_no_value_is_not_given(written, text):
     """An empty file, an empty key and an empty variable leave the defaults."""
     environ = {variable(key): "" for key in ServeSettings.model_fields}
@@ -78,7 +78,7 @@ def test_a_tilde_is_the_users_home(written, where):
         ("1: 2", "unknown key 1 in {file}; known are"),
         ("api: 8686", "api in {file}: it must be a valid string, not 8686"),
         ("api: localhost", "api in {file}: 'localhost' is not HOST:PORT, for instance"),
-        ("linger_ms: 9999", "linger_ms in {file}: it must be less than or equal to 5000, not 9999"),
+        ("journal_bytes: 0", "journal_bytes in {file}: it must be greater than 0, not 0"),
         ("memory_bytes: much", "memory_bytes in {file}: it must be a valid integer"),
         ("data: [1]", "data in {file}: it must be a valid path, not [1]"),
     ],

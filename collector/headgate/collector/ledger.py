@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from headgate.collector.block import Block, make_block
 from headgate.collector.heap import Heap
 from headgate.collector.native import encode_dictionary, encode_numbers, encode_strings
+from headgate.collector.signals import Signal
 from headgate.collector.times import NS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from headgate.collector.layout import Ranges
     from headgate.collector.native import Encoded
     from headgate.collector.process import Request
-    from headgate.collector.signals import Signal
     from headgate.collector.uses import Names
 
 FATES = ("Stored", "SampledOut", "Rejected", "Duplicate")
@@ -37,6 +38,44 @@ class Entry:
     fate: str
     items: int
     size: int
+
+    @staticmethod
+    def write(entries: Sequence[Entry]) -> bytes:
+        """Return entries as a journal record's body."""
+        return json.dumps(
+            [[*astuple(e)[:2], e.service.hex(), *astuple(e)[3:]] for e in entries]
+        ).encode()
+
+    @staticmethod
+    def read(body: bytes) -> list[Entry]:
+        """Return the entries of a journal record's body."""
+        return [
+            Entry(minute, Signal(signal), bytes.fromhex(service), fate, items, size)
+            for minute, signal, service, fate, items, size in json.loads(body)
+        ]
+
+
+class Tally:
+    """Entries added up until they are written; not thread-safe."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[int, Signal, bytes, str], list[int]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._sums)
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry."""
+        key = (entry.minute_s, entry.signal, entry.service, entry.fate)
+        sums = self._sums.setdefault(key, [0, 0])
+        sums[0] += entry.items
+        sums[1] += entry.size
+
+    def take(self) -> list[Entry]:
+        """Return the entries so far and begin anew."""
+        entries = [Entry(*key, *sums) for key, sums in self._sums.items()]
+        self._sums = {}
+        return entries
 
 
 def minute_of(arrival_ns: int) -> int:

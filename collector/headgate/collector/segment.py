@@ -1,39 +1,35 @@
-"""A segment: the requests that are processed and inserted together, and the promises made to their senders.
-
-A segment lives in memory: its requests are acknowledged once all of its blocks are inserted, never before.
-Its id is 128 random bits, so that no two segments of any collector ever share a deduplication token.
-"""
+"""A segment on its way through processing: the requests of one journal file."""
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from headgate.collector.ledger import Entry
-    from headgate.collector.process import Request
+from headgate.collector.journal import SegmentFile, read
+from headgate.collector.ledger import Entry
+from headgate.collector.process import Request
+from headgate.collector.record import LEDGER, LOGS, METRICS, TRACES
+from headgate.collector.signals import Signal
+
+KINDS = {Signal.TRACES: TRACES, Signal.METRICS: METRICS, Signal.LOGS: LOGS}
+_SIGNALS = {kind: signal for signal, kind in KINDS.items()}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """Requests in order of arrival, each with the future that its sender waits for."""
+    """A sealed file, with its contents where they are still in memory: None means that they must be read."""
 
-    id: str
-    requests: list[Request] = field(default_factory=list)
-    waiting: list[Future[None]] = field(default_factory=list)
-    rejected: list[Entry] = field(default_factory=list)
-    size: int = 0
-    items: int = 0
+    file: SegmentFile
+    contents: tuple[list[Request], list[Entry]] | None
 
-    def add(self, request: Request) -> Future[None]:
-        """Append a request; the future is done when it is stored, or fails with a CollectorError."""
-        future: Future[None] = Future()
-        self.requests.append(request)
-        self.waiting.append(future)
-        self.size += len(request.body)
-        self.items += request.items
-        return future
-
-    def __bool__(self) -> bool:
-        return bool(self.requests or self.rejected)
+    def load(self) -> tuple[list[Request], list[Entry]]:
+        """Return the requests and the ledger entries, in the order written."""
+        if self.contents is not None:
+            return self.contents
+        requests, entries = [], []
+        for record in read(self.file):
+            if record.kind == LEDGER:
+                entries += Entry.read(record.body)
+            else:
+                signal = _SIGNALS[record.kind]
+                requests.append(Request(signal, record.body, record.items, record.arrival_ns))
+        return requests, entries

@@ -14,8 +14,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from headgate.collector.errors import Permanent, Retryable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from headgate.collector.block import Block
     from headgate.store import Store
 
@@ -51,22 +49,19 @@ _PERMANENT_CODES = {
 }
 
 
-def insert(store: Store, segment_id: str, blocks: Sequence[Block]) -> None:
-    """Insert the blocks in order; raises Retryable or Permanent, after which a repeat doubles nothing."""
-    client = store.client()
-    for number, block in enumerate(blocks):
-        token = f"{segment_id}/{block.table}/{number}"
-        try:
-            client.raw_insert(
-                block.table,
-                insert_block=block.data,
-                fmt="Native",
-                settings={**SETTINGS, "insert_deduplication_token": token},
-            )
-        except ClickHouseError as error:
-            raise _classify(block, error) from error
-        except OSError as error:
-            raise Retryable(f"cannot insert into {block.table}: {error}") from error
+def insert_block(store: Store, token: str, block: Block) -> None:
+    """Insert a block; raises Retryable or Permanent, after which a repeat with the same token doubles nothing."""
+    try:
+        store.client().raw_insert(
+            block.table,
+            insert_block=block.data,
+            fmt="Native",
+            settings={**SETTINGS, "insert_deduplication_token": token},
+        )
+    except ClickHouseError as error:
+        raise _classify(block, error) from error
+    except OSError as error:
+        raise Retryable(f"cannot insert into {block.table}: {error}") from error
 
 
 def _classify(block: Block, error: ClickHouseError) -> Permanent | Retryable:

@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003  # typer reads the annotation
@@ -17,11 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headgate.cli.settings import ServeSettings, load, split_address
+from headgate.cli.settings import ServeSettings, flag, join_address, load, split_address
 from headgate.store import StoreError, acquire, default_data_directory, embedded_store, server_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import uvicorn
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from headgate.store import DataDirectory, Store
 
 SHUTDOWN_S = 8.0
+"""How long a stop may take: half for answering those who wait, half for storing what was accepted."""
+
+_CLOSE_S = 1.0
 
 
 def serve(
@@ -59,9 +63,10 @@ def serve(
     Listens on loopback only unless told otherwise; port 0 picks a free port. Prints one line when ready.
     SIGTERM or Ctrl-C: accepts nothing more, stores what was accepted, ends.
     """
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(message)s"
-    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Until we are ready nothing is accepted, and a kill harms neither the engine nor the lock.
+        signal.signal(number, lambda *_: os._exit(0))
+    logging.basicConfig(level=_log_level(os.environ), format="%(levelname)s %(message)s")
     flags = {
         "data": data, "store": store, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api,
     }  # fmt: skip
@@ -69,19 +74,32 @@ def serve(
     directory, opened = _open_store(settings)
     try:
         finished = _serve(settings, directory, opened)
+        _leave_within(_CLOSE_S, 0 if finished else 1)
     finally:
         opened.close()
-        if directory is not None:
-            directory.close()
+        directory.close()
     # The engine's own threads may outlive us by seconds; everything is closed, so leave at once.
     sys.stdout.flush()
     os._exit(0 if finished else 1)
 
 
+def _log_level(environ: Mapping[str, str]) -> int:
+    name = environ.get("LOG_LEVEL") or "WARNING"
+    levels = logging.getLevelNamesMapping()
+    if name.upper() not in levels:
+        raise StoreError(f"LOG_LEVEL {name!r} is no level; use one of {', '.join(levels)}")
+    return levels[name.upper()]
+
+
+def _leave_within(seconds: float, code: int) -> None:
+    """End the process even if it hangs: closing the store waits for queries, and those may take any time."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
 def _open_store(settings: ServeSettings) -> tuple[DataDirectory, Store]:
     """Own the data directory (also with a server: it holds the lock file) and open the store."""
-    if settings.store and settings.data:
-        raise StoreError("give either --data DIR or --store URL, not both")
     path = settings.data or default_data_directory(os.environ)
     directory = acquire(path, "server", wait_s=10.0)
     try:
@@ -105,25 +123,28 @@ def _listen(address: str, name: str) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(1024)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: a name that cannot be a host's
         raise _cannot_listen(address, name, error) from error
     return listener
 
 
-def _cannot_listen(address: str, name: str, error: OSError) -> StoreError:
-    option = "--" + name.replace("_", "-")
+def _cannot_listen(address: str, name: str, error: Exception) -> StoreError:
+    reason = (isinstance(error, OSError) and error.strerror) or error
     return StoreError(
-        f"cannot listen on {address} ({error.strerror or error}); stop what uses it or choose another with"
-        f" {option} HOST:PORT"
+        f"cannot listen on {address} ({reason}); stop what uses it or choose another with"
+        f" {flag(name)} HOST:PORT"
     )
 
 
 def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> bool:
     """Run until told to stop; return whether everything accepted was stored."""
     listeners = {name: _listen(getattr(settings, name), name) for name in ("otlp_http", "api")}
+    # gRPC binds by itself, later and with less to say when it cannot.
+    _listen(settings.otlp_grpc, "otlp_grpc").close()
 
     from headgate.collector.grpc_receiver import GrpcReceiver
     from headgate.collector.pipeline import Limits, Pipeline
+    from headgate.collector.release import sync_file_system
     from headgate.collector.warmup import warm_up
     from headgate.store import migrate
 
@@ -131,9 +152,13 @@ def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> b
     warm_up()
     pipeline = Pipeline(
         store,
+        directory.path / "journal",
         clock_ns=time.time_ns,
+        monotonic_s=time.monotonic,
         new_id=lambda: secrets.token_hex(16),
-        limits=Limits(linger_s=settings.linger_ms / 1000, memory_bytes=settings.memory_bytes),
+        # A server makes durable what it acknowledges, as its own settings say.
+        make_durable=lambda: sync_file_system(directory.path) if store.embedded else None,
+        limits=Limits(memory_bytes=settings.memory_bytes, journal_bytes=settings.journal_bytes),
     )
     host, port = split_address(settings.otlp_grpc)
     try:
@@ -141,21 +166,26 @@ def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> b
     except OSError as error:
         raise _cannot_listen(settings.otlp_grpc, "otlp_grpc", error) from error
     pipeline.start()
-    grpc_receiver.start()
     addresses = {
-        "otlp_grpc": f"{host}:{grpc_receiver.port}",
-        **{
-            name: "{}:{}".format(*listener.getsockname()[:2])
-            for name, listener in listeners.items()
-        },
+        "otlp_grpc": join_address(host, grpc_receiver.port),
+        **{name: join_address(*listener.getsockname()[:2]) for name, listener in listeners.items()},
     }
+
+    def ready() -> None:
+        grpc_receiver.start()
+        _ready(directory, addresses)
+
+    def stopping() -> None:
+        grpc_receiver.stop(SHUTDOWN_S / 2)
+
+    # Not asyncio.run: it would wait for the threads of queries that still run.
+    loop = asyncio.new_event_loop()
     try:
-        asyncio.run(
-            _serve_http(settings, store, pipeline, listeners, lambda: _ready(directory, addresses))
-        )
+        loop.run_until_complete(_serve_http(settings, store, pipeline, listeners, ready, stopping))
     finally:
-        grpc_receiver.stop(SHUTDOWN_S / 4)
+        grpc_receiver.stop(SHUTDOWN_S / 2).wait()
         finished = pipeline.close(SHUTDOWN_S / 2)
+        loop.close()
     return finished
 
 
@@ -176,9 +206,10 @@ async def _serve_http(
     store: Store,
     pipeline: Pipeline,
     listeners: dict[str, socket.socket],
-    ready: Any,
+    ready: Callable[[], object],
+    stopping: Callable[[], object],
 ) -> None:
-    """Serve OTLP/HTTP and the API until SIGTERM or SIGINT."""
+    """Serve OTLP/HTTP and the API until SIGTERM or SIGINT; call `ready` and `stopping` at their times."""
     import uvicorn
 
     from headgate.collector import http_receiver
@@ -210,6 +241,7 @@ async def _serve_http(
     servers = {"otlp_http": server(otlp), "api": server(api)}
 
     def stop() -> None:
+        stopping()
         for running in servers.values():
             running.should_exit = True
 
@@ -229,13 +261,14 @@ async def _serve_http(
 
 
 def _status(pipeline: Pipeline) -> dict[str, dict[str, int]]:
-    """Return items received, stored and rejected since the start, by signal."""
+    """Return items received, stored, rejected and dropped as duplicates since the start, by signal."""
     from headgate.collector.signals import Signal
 
     counters = {
         "received": pipeline.received,
         "stored": pipeline.stored,
         "rejected": pipeline.rejected,
+        "duplicate": pipeline.duplicate,
     }
     return {
         name: {str(signal): counter[signal] for signal in Signal}

@@ -56,11 +56,10 @@ class ServeSettings(BaseModel):
     memory_bytes: int = Field(
         256 << 20, gt=0, description="Most bytes of accepted requests that may wait to be stored."
     )
-    linger_ms: int = Field(
-        100,
-        ge=0,
-        le=5000,
-        description="How long a request waits for others to be stored with, in milliseconds.",
+    journal_bytes: int = Field(
+        4 << 30,
+        gt=0,
+        description="Most bytes of the journal: what is acknowledged and not yet in ClickHouse, compressed.",
     )
 
     @field_validator("data")

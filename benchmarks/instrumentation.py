@@ -1,0 +1,321 @@
+"""What `headgate-instrumentation` costs an application, as ratios within one run.
+
+    python benchmarks/instrumentation.py [--seconds 20]
+
+The two sides of each ratio take turns, so that a busy machine slows both; the smallest time (or the median of the turns'
+quantiles, for requests) is compared. Exit code 1 if a ratio is above its limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from headgate.instrumentation import telemetry, track
+from headgate.instrumentation.processors import install
+from headgate.instrumentation.recorder import Host
+from headgate.instrumentation.switch import switch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE = Path(__file__).resolve().parent
+BIN = Path(sys.executable).parent
+
+
+class Discard(SpanExporter):
+    """Takes spans and forgets them: the exporter is the same on both sides."""
+
+    def export(self, spans):
+        """Accept everything."""
+        return SpanExportResult.SUCCESS
+
+
+def provider() -> TracerProvider:
+    """Return an SDK as an application has it."""
+    made = TracerProvider(shutdown_on_exit=False)
+    made.add_span_processor(BatchSpanProcessor(Discard(), max_queue_size=1 << 16))
+    return made
+
+
+def nothing(first=None):
+    """Do nothing: the function whose overhead is all that is measured."""
+
+
+def turns(sides: dict[str, Callable[[int], None]], calls: int, seconds: float) -> dict[str, float]:
+    """Return the smallest time of a call on each side, in nanoseconds."""
+    best = dict.fromkeys(sides, float("inf"))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for name, run in sides.items():
+            began = time.perf_counter_ns()
+            run(calls)
+            best[name] = min(best[name], (time.perf_counter_ns() - began) / calls)
+    return best
+
+
+def measure_calls(seconds: float) -> list[dict[str, object]]:
+    """Compare a tracked call with a bare span, and an untracked one with a bare call."""
+    tracer = provider().get_tracer("benchmark")
+    tracked = track(nothing)
+
+    def bare_span(calls):
+        for _ in range(calls):
+            with tracer.start_as_current_span("nothing"):
+                nothing()
+
+    def tracked_call(calls):
+        for _ in range(calls):
+            tracked()
+
+    def bare_call(calls):
+        for _ in range(calls):
+            nothing()
+
+    off = turns({"bare": bare_call, "off": tracked_call}, 20_000, seconds)
+    ours = provider()
+    install(ours, get_logger_provider())
+    switch.turn("otel", "a benchmark")
+    telemetry._state.recorder = Host(ours, get_logger_provider())
+    telemetry._state.generation = switch.generation
+    on = turns({"bare": bare_span, "tracked": tracked_call}, 500, seconds)
+    return [
+        result(
+            "tracked call / bare span",
+            on["tracked"] / on["bare"],
+            1.15,
+            f"{on['tracked'] / 1e3:.1f} us",
+        ),
+        result(
+            "off: added to a call",
+            (off["off"] - off["bare"]) / 1e3,
+            0.1,
+            f"{off['off']:.0f} ns",
+            "us",
+        ),
+    ]
+
+
+REQUESTS = """
+import asyncio, io, json, sys, time
+kind = sys.argv[1]
+from headgate.instrumentation import track
+if kind == "flask":
+    from flask import Flask
+    app = Flask("shop")
+    @app.get("/items/<item>")
+    def item(item): return {"item": item}
+    def environ():
+        return {"REQUEST_METHOD": "GET", "PATH_INFO": "/items/book", "SERVER_NAME": "x", "SERVER_PORT": "80",
+                "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(), "HTTP_COOKIE": "uid=ann; sid=s1", "HTTP_HOST": "x",
+                "QUERY_STRING": "", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1", "SCRIPT_NAME": ""}
+    def serve():
+        response = app(environ(), lambda *a: None)
+        b"".join(response)
+        response.close()
+    run = lambda count: [timed(serve) for _ in range(count)]
+else:
+    from fastapi import FastAPI
+    app = FastAPI()
+    @app.get("/items/{item}")
+    async def item(item: str): return {"item": item}
+    scope = {"type": "http", "method": "GET", "path": "/items/book", "raw_path": b"/items/book", "query_string": b"", "root_path": "",
+             "headers": [(b"cookie", b"uid=ann; sid=s1"), (b"host", b"x")], "http_version": "1.1", "scheme": "http",
+             "server": ("x", 80), "client": ("127.0.0.1", 9), "asgi": {"version": "3.0"}}
+    async def receive(): return {"type": "http.request", "body": b"", "more_body": False}
+    async def send(message): pass
+    loop = asyncio.new_event_loop()
+    async def several(count):
+        times = []
+        for _ in range(count):
+            began = time.perf_counter_ns()
+            await asyncio.create_task(app(dict(scope), receive, send))
+            times.append(time.perf_counter_ns() - began)
+        return times
+    run = lambda count: loop.run_until_complete(several(count))
+def timed(function):
+    began = time.perf_counter_ns()
+    function()
+    return time.perf_counter_ns() - began
+run(200)
+print("ready", flush=True)
+for line in sys.stdin:
+    times = sorted(run(int(line)))
+    print(json.dumps([times[len(times) // 2], times[len(times) * 95 // 100]]), flush=True)
+"""
+
+
+def application(kind: str, distro: str, configurator: str, address: str) -> subprocess.Popen[str]:
+    """Start a child that serves requests to itself under a distribution (or none)."""
+    environment = {
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("OTEL_", "HEADGATE_"))
+        },
+        "OTEL_PYTHON_DISTRO": distro,
+        "OTEL_PYTHON_CONFIGURATOR": configurator,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": address,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_SERVICE_NAME": "benchmark",
+        # Batching alike, so that the exporters' threads disturb alike.
+        "OTEL_BSP_SCHEDULE_DELAY": "1000",
+        "OTEL_BSP_MAX_QUEUE_SIZE": "8192",
+        "OTEL_BLRP_MAX_QUEUE_SIZE": "8192",
+        "HEADGATE_USER_FROM": "cookie:uid",
+        "HEADGATE_SESSION_FROM": "cookie:sid",
+    }
+    wrapper = [str(BIN / "opentelemetry-instrument")] if distro else []
+    child = subprocess.Popen(
+        [*wrapper, sys.executable, "-c", REQUESTS, kind],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline().strip() == "ready"
+    return child
+
+
+SINK = """
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200); self.send_header("Content-Length", "0"); self.end_headers()
+    def log_message(self, *args): pass
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def measure_requests(kind: str, seconds: float) -> list[dict[str, object]]:
+    """Compare a request under our distribution with one under OpenTelemetry's."""
+    sink = subprocess.Popen([sys.executable, "-c", SINK], stdout=subprocess.PIPE, text=True)
+    assert sink.stdout is not None
+    address = f"http://127.0.0.1:{sink.stdout.readline().strip()}"
+    sides = {
+        "none": application(kind, "", "", address),
+        "plain": application(kind, "distro", "configurator", address),
+        "ours": application(kind, "headgate", "headgate", address),
+    }
+    found: dict[str, list[list[int]]] = {name: [] for name in sides}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for name, child in sides.items():
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write("200\n")
+            child.stdin.flush()
+            found[name].append(json.loads(child.stdout.readline()))
+    for child in (*sides.values(), sink):
+        child.kill()
+        child.communicate()
+    results = []
+    for index, quantile in enumerate(("p50", "p95")):
+        times = {
+            name: statistics.median(turn[index] for turn in turns) for name, turns in found.items()
+        }
+        added = (times["ours"] - times["none"]) / 1e6
+        detail = f"{times['ours'] / 1e3:.0f} us, {added:.2f} ms more than uninstrumented"
+        results.append(
+            result(
+                f"{kind} request {quantile} / plain", times["ours"] / times["plain"], 1.05, detail
+            )
+        )
+        if quantile == "p95":
+            results.append(result(f"{kind} request p95: added", added, 5.0, "REQ-CAP-19", "ms"))
+    return results
+
+
+def measure_import(seconds: float) -> list[dict[str, object]]:
+    """Compare importing all that `opentelemetry-instrument` needs, with and without us."""
+    sdk = (
+        "import opentelemetry.sdk._configuration, opentelemetry.instrumentation.distro, opentelemetry.propagate, "
+        "opentelemetry.exporter.otlp.proto.http.trace_exporter, opentelemetry.exporter.otlp.proto.http._log_exporter, "
+        "opentelemetry.exporter.otlp.proto.http.metric_exporter"
+    )
+    codes = {
+        "sdk": sdk,
+        "ours": sdk + ", headgate.instrumentation.distro",
+        "track": "import headgate.instrumentation",
+        "python": "pass",
+    }
+    best = dict.fromkeys(codes, float("inf"))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for name, code in codes.items():
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            best[name] = min(best[name], time.perf_counter() - began)
+    ratio = (best["ours"] - best["python"]) / (best["sdk"] - best["python"])
+    alone = (best["track"] - best["python"]) * 1e3
+    return [
+        result(
+            "import / the SDK's own",
+            ratio,
+            1.1,
+            f"`track` alone {alone:.0f} ms, the SDK {(best['sdk'] - best['python']) * 1e3:.0f} ms",
+        )
+    ]
+
+
+def result(
+    name: str, value: float, limit: float, detail: str, unit: str = "x"
+) -> dict[str, object]:
+    """Return one line of the report."""
+    return {
+        "name": name,
+        "value": round(value, 3),
+        "unit": unit,
+        "limit": limit,
+        "ok": value <= limit,
+        "detail": detail,
+    }
+
+
+def main() -> int:
+    """Measure everything, print a table, and return 1 if a limit is broken."""
+    parser = argparse.ArgumentParser(
+        description="What headgate-instrumentation costs an application."
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=40, help="time for everything together (default 40)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    part = options.seconds / 8
+    results = [
+        *measure_calls(part),
+        *measure_requests("flask", 2 * part),
+        *measure_requests("fastapi", 2 * part),
+        *measure_import(2 * part),
+    ]
+    if options.json:
+        print(json.dumps(results, indent=2))
+    else:
+        for each in results:
+            mark = "ok  " if each["ok"] else "OVER"
+            print(
+                f"{mark} {each['name']:34} {each['value']:7} {each['unit']:2} (limit {each['limit']}) {each['detail']}"
+            )
+    return 0 if all(each["ok"] for each in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Recognise a request that was sent again: by a 128-bit digest of tenant, signal and bytes, for ten minutes.
+
+A retry that arrives while its original is under way joins the original's outcome. Digests outlive their segments in a
+log beside the journal: it is written and synced before a segment is removed, so that a second crash cannot forget
+them. The table has a fixed number of places; when one is taken away before its time, that is counted.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections import OrderedDict
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+import xxhash
+
+from headgate.collector.journal import sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from headgate.collector.signals import Signal
+
+REMEMBER_NS = 600 * 10**9
+PLACES = 262_144
+_ENTRY = struct.Struct("<q16s")
+
+
+def digest(database: str, signal: Signal, body: bytes) -> bytes:
+    """Return the identity of a request in a database."""
+    return xxhash.xxh3_128_digest(f"{database}\0{signal}\0".encode() + body)
+
+
+class Retransmissions:
+    """Digests of requests under way or accepted; not thread-safe, its owner holds a lock."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._known: OrderedDict[bytes, tuple[int, Future[None] | None]] = OrderedDict()
+        self._logs: list[tuple[int, Path]] = []
+        self.evicted_early = 0
+
+    def find(self, identity: bytes, now_ns: int) -> Future[None] | None:
+        """Return the outcome of the original, done or not, or None when this request is new."""
+        found = self._known.get(identity)
+        if found is None or now_ns - found[0] > REMEMBER_NS:
+            return None
+        if found[1] is not None:
+            return found[1]
+        accepted: Future[None] = Future()
+        accepted.set_result(None)
+        return accepted
+
+    def begin(self, identity: bytes, now_ns: int, outcome: Future[None]) -> None:
+        """Remember a request that is under way."""
+        self._known[identity] = (now_ns, outcome)
+        self._known.move_to_end(identity)
+        while len(self._known) > PLACES:
+            _, (arrival_ns, _) = self._known.popitem(last=False)
+            self.evicted_early += now_ns - arrival_ns <= REMEMBER_NS
+
+    def accepted(self, identity: bytes, arrival_ns: int) -> None:
+        """Remember a request that was acknowledged."""
+        self._known[identity] = (arrival_ns, None)
+
+    def failed(self, identity: bytes) -> None:
+        """Forget a request that was refused: it may come again."""
+        self._known.pop(identity, None)
+
+    def load(self, now_ns: int) -> None:
+        """Read the digest logs that an earlier process left, and remove those that are too old."""
+        for path in sorted(self._directory.glob("*.digests")):
+            newest = 0
+            for arrival_ns, identity in _ENTRY.iter_unpack(_whole_entries(path.read_bytes())):
+                newest = max(newest, arrival_ns)
+                if abs(now_ns - arrival_ns) <= REMEMBER_NS:
+                    self.accepted(identity, arrival_ns)
+            self._logs.append((newest, path))
+
+    def persist(self, name: str, entries: Iterable[tuple[int, bytes]], now_ns: int) -> None:
+        """Write the digests of a segment that is about to be removed, durably, and remove logs of the past."""
+        listed = list(entries)
+        if listed:
+            path = self._directory / f"{name}.digests"
+            with path.open("wb") as file:
+                file.write(
+                    b"".join(_ENTRY.pack(arrival_ns, identity) for arrival_ns, identity in listed)
+                )
+                file.flush()
+                os.fsync(file.fileno())
+            sync_directory(self._directory)
+            self._logs.append((max(arrival_ns for arrival_ns, _ in listed), path))
+        for newest, path in [entry for entry in self._logs if now_ns - entry[0] > REMEMBER_NS]:
+            path.unlink(missing_ok=True)
+            self._logs.remove((newest, path))
+
+
+def _whole_entries(data: bytes) -> bytes:
+    return data[: len(data) // _ENTRY.size * _ENTRY.size]
