@@ -6,6 +6,7 @@ settings that any application would use, the front over gRPC, the inventory over
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import signal
@@ -100,7 +101,12 @@ class Shop:
         catalogue = children.start("catalogue", make, self._environ)
         children.wait(catalogue, "made the databases", lambda: catalogue.process.poll() == 0)
         inventory_port, storefront_port = _free_ports(2)
-        common = {**self._environ, **_TELEMETRY, "SHOP_SEED": str(seed)}
+        common = {
+            **self._environ,
+            **_TELEMETRY,
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ",".join(_our_instrumentors()),
+            "SHOP_SEED": str(seed),
+        }
         settings = {
             "inventory": {
                 "PORT": str(inventory_port),
@@ -155,6 +161,12 @@ def _is_installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # a parent package is missing
         return False
+
+
+def _our_instrumentors() -> list[str]:
+    """Return what `headgate-instrumentation` would add to the shop, were it not told to stay out."""
+    found = importlib.metadata.entry_points(group="opentelemetry_instrumentor")
+    return [point.name for point in found if point.value.startswith("headgate.")]
 
 
 def _instrument() -> Path:
