@@ -58,33 +58,31 @@ def obvious_rows(bodies: list[bytes]) -> list[list[Any]]:
         for batch in ExportTraceServiceRequest.FromString(body).resource_spans:
             resource = {pair.key: _text(pair.value) for pair in batch.resource.attributes}
             for scope in batch.scope_spans:
-                for span in scope.spans:
-                    rows.append(
-                        [
-                            span.start_time_unix_nano,
-                            span.trace_id.hex(),
-                            span.span_id.hex(),
-                            span.parent_span_id.hex(),
-                            span.trace_state,
-                            span.name,
-                            KINDS[span.kind],
-                            resource.get("service.name", ""),
-                            resource,
-                            scope.scope.name,
-                            scope.scope.version,
-                            {pair.key: _text(pair.value) for pair in span.attributes},
-                            span.end_time_unix_nano - span.start_time_unix_nano,
-                            STATUSES[span.status.code],
-                            span.status.message,
-                            [event.time_unix_nano for event in span.events],
-                            [event.name for event in span.events],
-                            [
-                                {p.key: _text(p.value) for p in event.attributes}
-                                for event in span.events
-                            ],
-                        ]
-                    )
+                rows += [_obvious_row(resource, scope.scope, span) for span in scope.spans]
     return rows
+
+
+def _obvious_row(resource: dict[str, str], scope: Any, span: Any) -> list[Any]:
+    return [
+        span.start_time_unix_nano,
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex(),
+        span.trace_state,
+        span.name,
+        KINDS[span.kind],
+        resource.get("service.name", ""),
+        resource,
+        scope.name,
+        scope.version,
+        {pair.key: _text(pair.value) for pair in span.attributes},
+        span.end_time_unix_nano - span.start_time_unix_nano,
+        STATUSES[span.status.code],
+        span.status.message,
+        [event.time_unix_nano for event in span.events],
+        [event.name for event in span.events],
+        [{pair.key: _text(pair.value) for pair in event.attributes} for event in span.events],
+    ]
 
 
 OBVIOUS_COLUMNS = [
