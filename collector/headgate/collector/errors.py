@@ -23,6 +23,10 @@ class Malformed(Permanent):
         self.offset = offset
 
 
+class Unsupported(Permanent):
+    """The request is of a type, or compressed in a way, that we do not read."""
+
+
 class TooLarge(Permanent):
     """The request is larger than the configured maximum, compressed or decompressed."""
 

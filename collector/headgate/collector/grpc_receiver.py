@@ -12,6 +12,7 @@ from headgate.collector.signals import Signal
 from headgate.collector.status import refusal
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from headgate.collector.pipeline import Pipeline
@@ -51,9 +52,10 @@ class GrpcReceiver:
         """Begin to answer."""
         self._server.start()
 
-    def stop(self, grace_s: float) -> None:
-        """Refuse new requests, and return when those under way are answered or `grace_s` has passed."""
-        self._server.stop(grace_s).wait()
+    def stop(self, grace_s: float) -> threading.Event:
+        """Refuse new requests; the event is set when those under way are answered or `grace_s` has passed."""
+        stopped: threading.Event = self._server.stop(grace_s)
+        return stopped
 
 
 def _export(pipeline: Pipeline, signal: Signal) -> Callable[[bytes, grpc.ServicerContext], bytes]:

@@ -1,7 +1,8 @@
 """Errors as statuses on the wire: the one place where our errors become gRPC codes and HTTP statuses.
 
 OTLP 1.11: permanent errors are INVALID_ARGUMENT / 400, except for a request that is too large: RESOURCE_EXHAUSTED
-without RetryInfo / 413. Retryable ones are UNAVAILABLE with RetryInfo / 503 with Retry-After.
+without RetryInfo / 413, and one of a type that we do not read: 415 (RFC 9110, 15.5.16). Retryable ones are UNAVAILABLE
+with RetryInfo / 503 with Retry-After.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from headgate.collector.errors import CollectorError, Permanent, Retryable, TooLarge
+from headgate.collector.errors import CollectorError, Permanent, Retryable, TooLarge, Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ def refusal(error: CollectorError) -> Refusal:
             return _refusal(
                 grpc.StatusCode.UNAVAILABLE, 503, code_pb2.UNAVAILABLE, error, error.retry_after_s
             )
+        case Unsupported():
+            return _refusal(grpc.StatusCode.INVALID_ARGUMENT, 415, code_pb2.INVALID_ARGUMENT, error)
         case Permanent():
             return _refusal(grpc.StatusCode.INVALID_ARGUMENT, 400, code_pb2.INVALID_ARGUMENT, error)
         case _:
