@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import pytest
-import typer
 from rich.console import Console
 
 from headgate.cli.children import HEADGATE, ChildFailed, Children
@@ -119,11 +118,11 @@ def test_demo_counts_what_was_sent(start, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["Starting the collector", "Opening the shop", "9/s, "])
+@pytest.mark.parametrize("moment", ["Starting the collector", "Opening the shop", "Customers come"])
 def test_interruption_leaves_nothing(start, number, moment):
     """Ctrl-C and SIGTERM at any stage end every process and remove every file, without a trace."""
     run = start("--duration", "60s")
-    run.wait_for(moment if moment[0].isupper() else "Customers come")
+    run.wait_for(moment)
     run.process.send_signal(number)
     assert run.end() == 130, run.text()
     assert run.text().splitlines()[-1] == "Stopped before the end; nothing is left running."
@@ -182,7 +181,7 @@ def test_durations(text, seconds):
 @pytest.mark.parametrize("text", ["", "s", "-1s", "0s", "0.0m", "1d", "1 s", "1e3", "nan"])
 def test_no_durations(text):
     """Anything else is refused with an example."""
-    with pytest.raises(typer.BadParameter, match="write 30s, 5m or 1h"):
+    with pytest.raises(ValueError, match="write 30s, 5m or 1h"):
         parse_duration(text)
 
 

@@ -63,7 +63,7 @@ def import_(
     started for as long as it takes. Exit code 1 when something in the files was not stored.
     """
     if data and endpoint:
-        raise typer.BadParameter("give --data or --endpoint, not both")
+        fail("give either --data DIR or --endpoint URL, not both")
     console = Console()
     begun = time.monotonic()
     old_before_ns = time.time_ns() - RAW_KEPT_DAYS * 86_400 * 10**9

@@ -29,10 +29,10 @@ _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_duration(text: str) -> float:
-    """Return seconds from `30s`, `1.5m`, `1h` or a bare number of seconds."""
+    """Return seconds from `30s`, `1.5m`, `1h` or a bare number of seconds; raises ValueError."""
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?", text)
     if not found or not float(found[1]):
-        raise typer.BadParameter(f"{text!r} is no duration; write 30s, 5m or 1h")
+        raise ValueError(f"--duration {text!r} is no duration; write 30s, 5m or 1h")
     return float(found[1]) * _UNITS_S[found[2] or "s"]
 
 
@@ -59,7 +59,10 @@ def demo(
     nothing of Headgate, under opentelemetry-instrument), and customers who visit it. The shop has
     faults that are meant: the reports show them. All of it ends with the demo, also by Ctrl-C.
     """
-    duration_s = parse_duration(duration)
+    try:
+        duration_s = parse_duration(duration)
+    except ValueError as error:
+        fail(str(error))
     console = Console()
     reports = () if no_report else REPORTS
     try:
