@@ -178,7 +178,8 @@ def _fits(signal: Signal, body: bytes) -> bool:
         return True
     # A known number among the unknown fields is one whose wire type is another signal's.
     known = first.DESCRIPTOR.fields_by_number
-    clash = any(field.field_number in known for field in UnknownFieldSet(first))
+    unknown = UnknownFieldSet(first)
+    clash = any(unknown[n].field_number in known for n in range(len(unknown)))
     if signal is Signal.TRACES:  # the name and the data of a metric may pass for id and name
         return not clash and len(first.trace_id) == 16 and first.start_time_unix_nano > 0
     return not clash

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from google.protobuf.descriptor import Descriptor
-    from google.protobuf.message import Message
 
     Check = Callable[[Any, str], Any]
     Read = Callable[[Any, str, int], Any]
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 100
 """Messages within messages; protobuf's own parsers stop here too."""
 
-REQUESTS: dict[Signal, type[Message]] = {
+REQUESTS: dict[Signal, type[Any]] = {
     Signal.TRACES: ExportTraceServiceRequest,
     Signal.METRICS: ExportMetricsServiceRequest,
     Signal.LOGS: ExportLogsServiceRequest,
@@ -157,17 +156,17 @@ def _fields(descriptor: Descriptor) -> dict[str, _Field]:
         field.json_name: _Field(
             name=field.name,
             repeated=field.is_repeated,
-            oneof=field.containing_oneof.name if _is_choice(field) else "",
+            oneof=_choice(field),
             read=_reader(field),
         )
         for field in descriptor.fields
     }
 
 
-def _is_choice(field: FieldDescriptor) -> bool:
-    """Tell members of a real oneof from fields that are merely `optional`."""
+def _choice(field: FieldDescriptor) -> str:
+    """Return the oneof that a field belongs to; "" for none, as for what is merely `optional`."""
     oneof = field.containing_oneof
-    return oneof is not None and len(oneof.fields) > 1
+    return oneof.name if oneof is not None and len(oneof.fields) > 1 else ""
 
 
 def _reader(field: FieldDescriptor) -> Read:
