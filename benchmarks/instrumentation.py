@@ -2,8 +2,8 @@
 
     python benchmarks/instrumentation.py [--seconds 20]
 
-The two sides of each ratio take turns, so that a busy machine slows both; the smallest time (or the median of the turns'
-quantiles, for requests) is compared. Exit code 1 if a ratio is above its limit.
+The two sides of each ratio take turns, so that a busy machine slows both; compared are the smallest
+times or, for requests, the medians of the turns' quantiles. Exit code 1 if a ratio is above its limit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BIN = Path(sys.executable).parent
 class Discard(SpanExporter):
     """Takes spans and forgets them: the exporter is the same on both sides."""
 
-    def export(self, spans):
+    def export(self, spans):  # noqa: ARG002
         """Accept everything."""
         return SpanExportResult.SUCCESS
 
@@ -87,8 +87,9 @@ def measure_calls(seconds: float) -> list[dict[str, object]]:
     ours = provider()
     install(ours, get_logger_provider())
     switch.turn("otel", "a benchmark")
-    telemetry._state.recorder = Host(ours, get_logger_provider())
-    telemetry._state.generation = switch.generation
+    # No global provider is set, so that the bare span keeps its own.
+    telemetry._state.recorder = Host(ours, get_logger_provider())  # noqa: SLF001
+    telemetry._state.generation = switch.generation  # noqa: SLF001
     on = turns({"bare": bare_span, "tracked": tracked_call}, 500, seconds)
     return [
         result(
@@ -105,55 +106,6 @@ def measure_calls(seconds: float) -> list[dict[str, object]]:
             "us",
         ),
     ]
-
-
-REQUESTS = """
-import asyncio, io, json, sys, time
-kind = sys.argv[1]
-from headgate.instrumentation import track
-if kind == "flask":
-    from flask import Flask
-    app = Flask("shop")
-    @app.get("/items/<item>")
-    def item(item): return {"item": item}
-    def environ():
-        return {"REQUEST_METHOD": "GET", "PATH_INFO": "/items/book", "SERVER_NAME": "x", "SERVER_PORT": "80",
-                "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(), "HTTP_COOKIE": "uid=ann; sid=s1", "HTTP_HOST": "x",
-                "QUERY_STRING": "", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1", "SCRIPT_NAME": ""}
-    def serve():
-        response = app(environ(), lambda *a: None)
-        b"".join(response)
-        response.close()
-    run = lambda count: [timed(serve) for _ in range(count)]
-else:
-    from fastapi import FastAPI
-    app = FastAPI()
-    @app.get("/items/{item}")
-    async def item(item: str): return {"item": item}
-    scope = {"type": "http", "method": "GET", "path": "/items/book", "raw_path": b"/items/book", "query_string": b"", "root_path": "",
-             "headers": [(b"cookie", b"uid=ann; sid=s1"), (b"host", b"x")], "http_version": "1.1", "scheme": "http",
-             "server": ("x", 80), "client": ("127.0.0.1", 9), "asgi": {"version": "3.0"}}
-    async def receive(): return {"type": "http.request", "body": b"", "more_body": False}
-    async def send(message): pass
-    loop = asyncio.new_event_loop()
-    async def several(count):
-        times = []
-        for _ in range(count):
-            began = time.perf_counter_ns()
-            await asyncio.create_task(app(dict(scope), receive, send))
-            times.append(time.perf_counter_ns() - began)
-        return times
-    run = lambda count: loop.run_until_complete(several(count))
-def timed(function):
-    began = time.perf_counter_ns()
-    function()
-    return time.perf_counter_ns() - began
-run(200)
-print("ready", flush=True)
-for line in sys.stdin:
-    times = sorted(run(int(line)))
-    print(json.dumps([times[len(times) // 2], times[len(times) * 95 // 100]]), flush=True)
-"""
 
 
 def application(kind: str, distro: str, configurator: str, address: str) -> subprocess.Popen[str]:
@@ -178,16 +130,24 @@ def application(kind: str, distro: str, configurator: str, address: str) -> subp
     }
     wrapper = [str(BIN / "opentelemetry-instrument")] if distro else []
     child = subprocess.Popen(
-        [*wrapper, sys.executable, "-c", REQUESTS, kind],
+        [*wrapper, sys.executable, str(HERE / "instrumentation_request.py"), kind],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    assert child.stdout is not None
-    assert child.stdout.readline().strip() == "ready"
+    if ask(child) != "ready":
+        raise SystemExit(f"The {kind} application did not start: install Flask and FastAPI.")
     return child
+
+
+def ask(child: subprocess.Popen[str], text: str = "") -> str:
+    """Write `text` to a child and return the line that it answers."""
+    if text and child.stdin is not None:
+        child.stdin.write(text + "\n")
+        child.stdin.flush()
+    return child.stdout.readline().strip() if child.stdout is not None else ""
 
 
 SINK = """
@@ -207,8 +167,7 @@ server.serve_forever()
 def measure_requests(kind: str, seconds: float) -> list[dict[str, object]]:
     """Compare a request under our distribution with one under OpenTelemetry's."""
     sink = subprocess.Popen([sys.executable, "-c", SINK], stdout=subprocess.PIPE, text=True)
-    assert sink.stdout is not None
-    address = f"http://127.0.0.1:{sink.stdout.readline().strip()}"
+    address = f"http://127.0.0.1:{ask(sink)}"
     sides = {
         "none": application(kind, "", "", address),
         "plain": application(kind, "distro", "configurator", address),
@@ -218,11 +177,7 @@ def measure_requests(kind: str, seconds: float) -> list[dict[str, object]]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for name, child in sides.items():
-            assert child.stdin is not None
-            assert child.stdout is not None
-            child.stdin.write("200\n")
-            child.stdin.flush()
-            found[name].append(json.loads(child.stdout.readline()))
+            found[name].append(json.loads(ask(child, "100")))
     for child in (*sides.values(), sink):
         child.kill()
         child.communicate()

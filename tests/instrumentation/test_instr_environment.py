@@ -18,6 +18,7 @@ from opentelemetry.semconv._incubating import attributes as incubating
 
 import headgate.instrumentation as package
 from headgate.instrumentation import attributes, doctor, redact
+from headgate.instrumentation.declared import ATTRIBUTES
 from headgate.instrumentation.distro import DEFAULTS
 from headgate.instrumentation.resource import commit, container_id, guess, project_table, script
 
@@ -247,7 +248,7 @@ def test_importing_costs_no_opentelemetry():
 
 def test_every_name_written_is_declared():
     """Each attribute constant is documented, and each documented one exists."""
-    declared = {each.name.replace("<name>", "") for each in attributes.DECLARED}
+    declared = {each.name.replace("<name>", "") for each in ATTRIBUTES}
     skipped = {
         "EVENT_NAME",
         "EVENT_FEATURE",
@@ -272,7 +273,7 @@ def test_names_follow_the_semantic_conventions():
         for value in vars(import_module(f"{module.__name__}.{file.stem}")).values()
         if isinstance(value, str)
     }
-    ours = {each.name for each in attributes.DECLARED if not each.name.startswith("headgate.")}
+    ours = {each.name for each in ATTRIBUTES if not each.name.startswith("headgate.")}
     assert ours <= known
 
 
@@ -301,6 +302,6 @@ def test_modules_are_small():
 def test_sdk_env_describes_the_defaults():
     """otel-config/sdk.env names each default that the distribution sets, with the very value."""
     text = (ROOT / "otel-config/sdk.env").read_text()
-    shown = dict(re.findall(r"^#?\s?([A-Z_]+)=(\S*)$", text, re.MULTILINE))
+    shown = dict(re.findall(r"^#?([A-Z_]+)=(\S*)$", text, re.MULTILINE))
     for name, value in DEFAULTS.items():
         assert shown[name] == value

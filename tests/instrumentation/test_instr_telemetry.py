@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from headgate.instrumentation import event, flush, purge, session, status, telemetry, track
+from headgate.instrumentation.declared import SETTINGS
 from headgate.instrumentation.files import SUFFIX, Limits, Lines, listing, prune
 from headgate.instrumentation.otlp_json import line
-from headgate.instrumentation.settings import DECLARED, LOCAL, OFF, OTEL, read, telemetry_mode
+from headgate.instrumentation.settings import LOCAL, OFF, OTEL, read, telemetry_mode
 from headgate.instrumentation.switch import decide
 
 
@@ -256,7 +257,7 @@ def test_an_unwritable_directory_costs_nothing_but_data(tmp_path, monkeypatch):
     assert purge() == ()
 
 
-@given(st.dictionaries(st.sampled_from([each.name for each in DECLARED]), st.text()))
+@given(st.dictionaries(st.sampled_from([each.name for each in SETTINGS]), st.text()))
 def test_no_setting_can_do_harm(environ):
     """Any text in any variable gives settings in their bounds."""
     got = read(environ)

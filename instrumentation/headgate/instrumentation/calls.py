@@ -12,16 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context, attach, get_current
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 
 from headgate.instrumentation import attributes as names
-from headgate.instrumentation import errors, telemetry
+from headgate.instrumentation import errors, identity, telemetry
 from headgate.instrumentation.arrays import describe
 from headgate.instrumentation.detach import detach
 from headgate.instrumentation.memory import Memory, measure
 from headgate.instrumentation.quiet import problem
-from headgate.instrumentation.recorder import Host, Recorder
+from headgate.instrumentation.recorder import Host
 from headgate.instrumentation.redact import parameter
+from headgate.instrumentation.spans import write
 from headgate.instrumentation.switch import switch
 from headgate.instrumentation.versions import installed
 
@@ -95,20 +96,22 @@ class Running:
 def begin(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Running | None:
     """Start recording a call; None when that is impossible."""
     try:
-        recorder = telemetry.recorder()
+        if plan.generation != switch.generation:
+            _refresh(plan)
+        recorder = plan.recorder
         if recorder is None:
             return None
-        if plan.generation != switch.generation:
-            _refresh(plan, recorder)
-        context = get_current()
-        attributes = plan.fixed
-        if plan.dynamic and (args or kwargs):
-            attributes = {**attributes, **_observed(plan, args, kwargs)}
-        if not plan.host:
-            # A processor does this in the application's own set-up.
-            attributes = {**attributes, **_identity(recorder.identity(context))}
-        span = plan.tracer.start_span(plan.name, recorder.parent(context), INTERNAL, attributes)
-        inside = recorder.around(span, context)
+        observed = _observed(plan, args, kwargs) if plan.dynamic and (args or kwargs) else None
+        if plan.host:
+            # The application's processor adds the identity, and the current span is the parent.
+            span = plan.tracer.start_span(plan.name, None, INTERNAL, observed)
+            inside = set_span_in_context(span)
+        else:
+            context = get_current()
+            observed = {**(observed or {}), **identity.attributes(recorder.identity(context))}
+            span = plan.tracer.start_span(plan.name, recorder.parent(context), INTERNAL, observed)
+            inside = recorder.around(span, context)
+        write(span, plan.fixed)
         return Running(span, inside, attach(inside), measure() if plan.measured else None)
     except Exception as error:  # noqa: BLE001  # telemetry never breaks its host
         problem("the start of a tracked call", error)
@@ -131,18 +134,14 @@ def call(
     return result
 
 
-def _refresh(plan: Plan, recorder: Recorder) -> None:
-    plan.tracer = recorder.tracer(plan.scope, installed(plan.scope))
-    plan.host = isinstance(recorder, Host)
-    plan.measured = plan.memory or telemetry.settings().track_memory
-    plan.generation = switch.generation
-
-
-def _identity(found: tuple[str, str]) -> dict[str, AnyValue]:
-    user, session = found
-    return {
-        name: value for name, value in ((names.USER_ID, user), (names.SESSION_ID, session)) if value
-    }
+def _refresh(plan: Plan) -> None:
+    generation = switch.generation
+    recorder = plan.recorder = telemetry.recorder()
+    if recorder is not None:
+        plan.tracer = recorder.tracer(plan.scope, installed(plan.scope))
+        plan.host = isinstance(recorder, Host)
+        plan.measured = plan.memory or telemetry.settings().track_memory
+    plan.generation = generation
 
 
 def _observed(plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, AnyValue]:

@@ -22,7 +22,6 @@ from opentelemetry.metrics import get_meter_provider
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk.trace import TracerProvider
 
-from headgate.instrumentation.boundaries import inherit
 from headgate.instrumentation.exit import ending
 from headgate.instrumentation.processors import exporters, install
 from headgate.instrumentation.propagator import ensure
@@ -41,7 +40,6 @@ DEFAULTS = {
     "OTEL_BSP_SCHEDULE_DELAY": "1000",
     "OTEL_BSP_MAX_QUEUE_SIZE": "8192",
     "OTEL_BLRP_MAX_QUEUE_SIZE": "8192",
-    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "16384",
 }
 """What is set unless it is set already; otel-config/sdk.env says why."""
 
@@ -60,6 +58,9 @@ class Distro(BaseDistro):  # type: ignore[misc]  # as above
         """Activate one instrumentation; one that is broken must not take the others with it."""
         try:
             instrumentor = entry_point.load()()
+            if entry_point.name == "fastapi" and not read().asgi_spans:
+                # Two thirds of its spans tell nothing about use and cost as much as the others.
+                kwargs.setdefault("exclude_spans", ["receive", "send"])
             if not getattr(instrumentor, "is_instrumented_by_opentelemetry", False):
                 instrumentor.instrument(**kwargs)
         except (ImportError, DependencyConflictError):
@@ -92,6 +93,8 @@ class Configurator(_OTelSDKConfigurator):
         )
         ensure(os.environ.get("OTEL_PROPAGATORS", ""))
         if settings.inherit_context:
+            from headgate.instrumentation.boundaries import inherit
+
             inherit(os.environ)
         if not settings.asked:
             switch.turn(OTEL, "the program runs under opentelemetry-instrument")

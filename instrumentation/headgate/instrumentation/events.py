@@ -17,9 +17,10 @@ from opentelemetry.context import Context, get_current
 
 from headgate.instrumentation import attributes as names
 from headgate.instrumentation import telemetry
+from headgate.instrumentation.encodable import encodable
 from headgate.instrumentation.identity import identifier
 from headgate.instrumentation.quiet import once, problem
-from headgate.instrumentation.redact import attribute, encodable
+from headgate.instrumentation.redact import attribute
 from headgate.instrumentation.switch import switch
 from headgate.instrumentation.versions import installed
 

@@ -17,7 +17,7 @@ from opentelemetry.context import Context, create_key, get_current, set_value
 from opentelemetry.trace import Span, get_current_span
 
 from headgate.instrumentation.attributes import SESSION_ID, USER_ID
-from headgate.instrumentation.redact import encodable
+from headgate.instrumentation.encodable import encodable
 
 _LIMIT = 256
 _KEY = create_key("headgate-identity")
@@ -38,6 +38,16 @@ def identifier(value: object) -> str:
     return "" if value is None else encodable(str(value).strip()[:_LIMIT])
 
 
+def attributes(identity: Identity) -> dict[str, str]:
+    """Return the attributes that say so."""
+    user, session = identity
+    if user and session:
+        return {USER_ID: user, SESSION_ID: session}
+    if user:
+        return {USER_ID: user}
+    return {SESSION_ID: session} if session else {}
+
+
 def local(context: Context) -> Identity:
     """Return the identity set in this process, ignoring what came over the network."""
     found = context.get(_KEY)
@@ -46,42 +56,54 @@ def local(context: Context) -> Identity:
 
 def received(context: Context) -> Identity:
     """Return the identity in the baggage of `context`, which a caller may have sent."""
-    return Identity(
-        identifier(baggage.get_baggage(USER_ID, context)),
-        identifier(baggage.get_baggage(SESSION_ID, context)),
-    )
+    sent = baggage.get_all(context)
+    if not sent:
+        return NOBODY
+    return Identity(identifier(sent.get(USER_ID)), identifier(sent.get(SESSION_ID)))
 
 
 def current(context: Context | None = None) -> Identity:
-    """Return the identity in `context` (default: the current one).
-
-    Set here, else received as baggage.
-    """
+    """Return the identity in `context` (default: the current one): set here, else received."""
     if context is None:
         context = get_current()
     here = local(context)
     if here.user and here.session:
         return here
     there = received(context)
+    if there is NOBODY:
+        return here
     return Identity(here.user or there.user, here.session or there.session)
 
 
-def within(
-    context: Context, identity: Identity, *, propagate: bool, replace: bool = False
-) -> Context:
-    """`context` with `identity` set, in the baggage too if it is to `propagate`.
-
-    Unknown parts keep their value, or are forgotten if the identity is to `replace` the one before.
-    """
-    before = NOBODY if replace else current(context)
+def within(context: Context, identity: Identity, *, propagate: bool) -> Context:
+    """Return `context` with the known parts of `identity` set, in the baggage too if it propagates."""
+    before = current(context)
     after = Identity(identity.user or before.user, identity.session or before.session)
-    if after == local(context) == received(context):
+    return _sent(set_value(_KEY, after, context), identity, propagate=propagate)
+
+
+def serving(context: Context, found: Identity, *, propagate: bool) -> Context:
+    """Return `context` for a request of whoever was `found`, else of whom its baggage names.
+
+    Whoever the thread worked for before is not who asks now.
+    """
+    sent = baggage.get_all(context)
+    if sent:
+        user = found.user or identifier(sent.get(USER_ID))
+        asks = Identity(user, found.session or identifier(sent.get(SESSION_ID)))
+    else:
+        asks = found
+    if asks == local(context):
         return context
-    context = set_value(_KEY, after, context)
+    return _sent(set_value(_KEY, asks, context), found, propagate=propagate)
+
+
+def _sent(context: Context, identity: Identity, *, propagate: bool) -> Context:
     if propagate:
-        for name, value in ((USER_ID, identity.user), (SESSION_ID, identity.session)):
-            if value:
-                context = baggage.set_baggage(name, value, context)
+        if identity.user:
+            context = baggage.set_baggage(USER_ID, identity.user, context)
+        if identity.session:
+            context = baggage.set_baggage(SESSION_ID, identity.session, context)
     return context
 
 
@@ -93,10 +115,7 @@ def mark(identity: Identity, context: Context | None = None) -> None:
     span = get_current_span(context)
     for target in dict.fromkeys((span, entry(span))):
         if target.is_recording():
-            if identity.user:
-                target.set_attribute(USER_ID, identity.user)
-            if identity.session:
-                target.set_attribute(SESSION_ID, identity.session)
+            target.set_attributes(attributes(identity))
 
 
 def entry(span: Span) -> Span:

@@ -24,8 +24,9 @@ from opentelemetry.instrumentation.log_utils import std_to_otel
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled, unwrap
 
 from headgate.instrumentation import attributes as names
+from headgate.instrumentation.encodable import encodable
 from headgate.instrumentation.quiet import problem
-from headgate.instrumentation.redact import attribute, encodable
+from headgate.instrumentation.redact import attribute
 
 if TYPE_CHECKING:
     from collections.abc import Collection

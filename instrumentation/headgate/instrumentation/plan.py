@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headgate.instrumentation.attributes import CODE_FUNCTION_NAME, TRACK
@@ -24,27 +23,51 @@ def _first(
     return call(made, function, args, kwargs)
 
 
-@dataclass(slots=True)
 class Plan:
-    """How calls of one function are recorded; the last fields are caches that `calls` fills."""
+    """How calls of one function are recorded; what is not an argument is a cache that `calls` fills."""
 
-    name: str
-    scope: str
-    parameters: tuple[tuple[str, int, object], ...]
-    method: bool
-    arrays: bool
-    memory: bool
-    fixed: dict[str, Any] = field(default_factory=dict)
-    tracer: Any = None
-    host: bool = True
-    measured: bool = False
-    generation: int = -1
-    record: Callable[..., Any] = _first
+    __slots__ = (
+        "arrays",
+        "dynamic",
+        "fixed",
+        "generation",
+        "host",
+        "measured",
+        "memory",
+        "method",
+        "name",
+        "parameters",
+        "record",
+        "recorder",
+        "scope",
+        "tracer",
+    )
 
-    @property
-    def dynamic(self) -> bool:
-        """Whether anything depends on the arguments."""
-        return self.method or self.arrays or bool(self.parameters)
+    def __init__(
+        self,
+        name: str,
+        scope: str,
+        fixed: dict[str, Any],
+        parameters: tuple[tuple[str, int, object], ...] = (),
+        *,
+        method: bool = False,
+        arrays: bool = False,
+        memory: bool = False,
+    ) -> None:
+        self.name = name
+        self.scope = scope
+        self.fixed = fixed
+        self.parameters = parameters
+        self.method = method
+        self.arrays = arrays
+        self.memory = memory
+        self.dynamic = method or arrays or bool(parameters)
+        self.record: Callable[..., Any] = _first
+        self.generation = -1
+        self.recorder: Any = None
+        self.tracer: Any = None
+        self.host = True
+        self.measured = False
 
 
 def plan(
@@ -64,13 +87,13 @@ def plan(
     if name and name != own:
         fixed[CODE_FUNCTION_NAME] = own
     return Plan(
-        name=name or own,
-        scope=module.partition(".")[0],
-        parameters=tuple(_place(signature, wanted, own) for wanted in parameters),
+        name or own,
+        module.partition(".")[0],
+        fixed,
+        tuple(_place(signature, wanted, own) for wanted in parameters),
         method=first == "self",
         arrays=arrays,
         memory=memory,
-        fixed=fixed,
     )
 
 

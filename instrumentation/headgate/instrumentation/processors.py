@@ -12,9 +12,9 @@ from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWrit
 from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import get_current_span
 
-from headgate.instrumentation.attributes import SESSION_ID, USER_ID
-from headgate.instrumentation.identity import current, entry
+from headgate.instrumentation.identity import attributes, current, entry
 from headgate.instrumentation.quiet import problem
+from headgate.instrumentation.spans import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,19 +35,10 @@ class SpanIdentity(SpanProcessor):
             if parent.is_recording():
                 # A plain attribute is the cheapest link, and it lives exactly as long as the span.
                 span._headgate_entry = entry(parent)  # type: ignore[attr-defined]  # noqa: SLF001  # ours, on their object
-            user, session = current(context)
-            if user or session:
-                self._write(span, user, session)
+            if known := attributes(current(context)):
+                write(span, known, replace=False)
         except Exception as error:  # noqa: BLE001  # telemetry never breaks its host
             problem("a span's identity", error)
-
-    @staticmethod
-    def _write(span: Span, user: str, session: str) -> None:
-        present = span.attributes or {}
-        if user and USER_ID not in present:
-            span.set_attribute(USER_ID, user)
-        if session and SESSION_ID not in present:
-            span.set_attribute(SESSION_ID, session)
 
 
 class LogIdentity(LogRecordProcessor):
@@ -57,15 +48,13 @@ class LogIdentity(LogRecordProcessor):
         """Run in the application's thread: must not raise."""
         try:
             record = log_record.log_record
-            user, session = current(record.context)
-            if not user and not session:
-                return
-            attributes = record.attributes
-            if attributes is None:
-                attributes = record.attributes = {}
-            for name, value in ((USER_ID, user), (SESSION_ID, session)):
-                if value and name not in attributes:
-                    attributes[name] = value  # type: ignore[index]  # the SDK's own mapping is mutable here
+            known = attributes(current(record.context))
+            present = record.attributes
+            if present is None:
+                present = record.attributes = {}
+            for name, value in known.items():
+                if name not in present:
+                    present[name] = value  # type: ignore[index]  # the SDK's own mapping is mutable here
         except Exception as error:  # noqa: BLE001  # telemetry never breaks its host
             problem("a log record's identity", error)
 

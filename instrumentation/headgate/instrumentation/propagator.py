@@ -20,7 +20,7 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 
-from headgate.instrumentation.identity import Identity, received, within
+from headgate.instrumentation.identity import NOBODY, Identity, serving
 from headgate.instrumentation.quiet import problem
 from headgate.instrumentation.settings import read
 from headgate.instrumentation.sources import Request, first, parse
@@ -48,9 +48,8 @@ class IdentityPropagator(TextMapPropagator):
         if context is None:
             context = get_current()
         try:
-            identity = self._identity(carrier, context, getter)
-            # Whoever this thread worked for before is not who asks now.
-            return within(context, identity, propagate=self._propagate, replace=True)
+            found = self._found(carrier, getter) if self._users or self._sessions else NOBODY
+            return serving(context, found, propagate=self._propagate)
         except Exception as error:  # noqa: BLE001  # telemetry never breaks its host
             problem("reading a request", error)
             return context
@@ -68,20 +67,13 @@ class IdentityPropagator(TextMapPropagator):
         """None: nothing is injected."""
         return set()
 
-    def _identity(self, carrier: CarrierT, context: Context, getter: Getter[CarrierT]) -> Identity:
-        known = received(context)
-        if not self._users and not self._sessions:
-            return known
-
+    def _found(self, carrier: CarrierT, getter: Getter[CarrierT]) -> Identity:
         def header(name: str) -> str | None:
             values = getter.get(carrier, name)
             return next(iter(values), None) if values else None
 
         request = Request(header, carrier)
-        return Identity(
-            first(self._users, request) or known.user,
-            first(self._sessions, request) or known.session,
-        )
+        return Identity(first(self._users, request), first(self._sessions, request))
 
 
 def ensure(names: str) -> None:

@@ -12,6 +12,8 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from headgate.instrumentation.encodable import encodable
+
 if TYPE_CHECKING:
     from opentelemetry.util.types import AnyValue
 
@@ -47,16 +49,6 @@ def clean(text: str, limit: int) -> str:
     # recognisable.
     short = _HOME.sub("~", _SECRETS.sub(REDACTED, text[: limit + 256]))
     return encodable(short[:limit])
-
-
-def encodable(text: str) -> str:
-    """`text` with lone surrogates replaced.
-
-    One of them would make the exporter drop the whole batch.
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def secret(name: str) -> bool:

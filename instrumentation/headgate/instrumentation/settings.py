@@ -7,9 +7,8 @@ means the default, never an exception: these are read inside somebody else's pro
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,72 +20,7 @@ _NO = frozenset({"", "0", "false", "no", "off", "none", "disabled"})
 _YES = frozenset({"1", "true", "yes", "on", "local", "enabled"})
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One environment variable as the reference documents it."""
-
-    name: str
-    default: str
-    meaning: str
-
-
-DECLARED = (
-    Setting(
-        "DO_NOT_TRACK",
-        "",
-        "`1` turns everything off, whatever else is set: no files, no network, no spans",
-    ),
-    Setting(
-        "HEADGATE_TELEMETRY",
-        "off",
-        "what `@track` and `event` do outside `opentelemetry-instrument`: `off`; `local` (files on "
-        "this machine, never sent); `otel` (the application's own OpenTelemetry set-up); or an "
-        "`http(s)://host:4318` address to send OTLP to",
-    ),
-    Setting(
-        "HEADGATE_TELEMETRY_DIR", "", "where local files go; default: the user's state directory"
-    ),
-    Setting(
-        "HEADGATE_TELEMETRY_MAX_BYTES", "20971520", "local files together; the oldest go first"
-    ),
-    Setting("HEADGATE_TELEMETRY_MAX_DAYS", "30", "age at which a local file is deleted"),
-    Setting(
-        "HEADGATE_TRACK_MEMORY",
-        "false",
-        "record memory of every tracked call, as `@track(memory=True)` does",
-    ),
-    Setting(
-        "HEADGATE_USER_FROM",
-        "",
-        "where a web request names its user, first match wins: `header:NAME`, `cookie:NAME`, "
-        "`jwt:HEADER[:CLAIM]`, `jwt:cookie.NAME[:CLAIM]` (read, not verified), "
-        "`call:module:function`",
-    ),
-    Setting("HEADGATE_SESSION_FROM", "", "the same for the session"),
-    Setting(
-        "HEADGATE_PROPAGATE",
-        "true",
-        "pass user and session on to called services as W3C baggage; `false` keeps them here",
-    ),
-    Setting(
-        "HEADGATE_INHERIT_CONTEXT",
-        "false",
-        "start inside the trace and baggage of TRACEPARENT and BAGGAGE",
-    ),
-    Setting(
-        "HEADGATE_EXIT_TIMEOUT",
-        "2",
-        "seconds that a process may spend at exit on delivering what is left",
-    ),
-    Setting(
-        "HEADGATE_DEBUG", "false", "show every message of the exporters instead of one warning"
-    ),
-)
-"""What docs/reference/instrumentation.md lists."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings in force.
 
     `mode` is off, local, otel or an address, and `asked` says whether it was set at all.
@@ -103,6 +37,7 @@ class Settings:
     session_from: str
     propagate: bool
     inherit_context: bool
+    asgi_spans: bool
     exit_timeout_s: float
     debug: bool
 
@@ -121,6 +56,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         session_from=environ.get("HEADGATE_SESSION_FROM", ""),
         propagate=_flag(environ, "HEADGATE_PROPAGATE", default=True),
         inherit_context=_flag(environ, "HEADGATE_INHERIT_CONTEXT", default=False),
+        asgi_spans=_flag(environ, "HEADGATE_ASGI_SPANS", default=False),
         exit_timeout_s=_number(environ, "HEADGATE_EXIT_TIMEOUT", 2),
         debug=_flag(environ, "HEADGATE_DEBUG", default=False),
     )

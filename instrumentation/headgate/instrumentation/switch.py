@@ -8,7 +8,6 @@ or `disable`, then HEADGATE_TELEMETRY, then off.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headgate.instrumentation.settings import OFF, read
@@ -17,17 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(slots=True)
 class Switch:
     """The state; `generation` grows with each change.
 
     So that cached tracers can tell that they are stale.
     """
 
-    on: bool
-    mode: str
-    reason: str
-    generation: int = 0
+    __slots__ = ("generation", "mode", "on", "reason")
+
+    def __init__(self, *, on: bool, mode: str, reason: str) -> None:
+        self.on = on
+        self.mode = mode
+        self.reason = reason
+        self.generation = 0
 
     def turn(self, mode: str, reason: str) -> None:
         """Change to `mode`, off included."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from headgate.instrumentation import attributes
 from headgate.instrumentation.files import Stored, listing
 from headgate.instrumentation.quiet import problem
 from headgate.instrumentation.recorder import Recorder, build
@@ -20,12 +19,6 @@ from headgate.instrumentation.switch import forbidden, switch
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_COLLECTED = tuple(
-    f"{declared.name}: {declared.meaning}"
-    for declared in attributes.DECLARED
-    if declared.on != "resource"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +124,7 @@ def status() -> Status:
         bytes=sum(file.size for file in stored),
         oldest=datetime.fromtimestamp(stored[0].modified_s, UTC) if stored else None,
         dropped=current.dropped if current else 0,
-        collected=_COLLECTED if switch.on else (),
+        collected=_collected() if switch.on else (),
     )
 
 
@@ -144,6 +137,13 @@ def purge() -> tuple[Path, ...]:
         # What is still queued must not reappear a moment later.
         flush()
     return tuple(file.path for file in listing(read().directory) if _deleted(file))
+
+
+def _collected() -> tuple[str, ...]:
+    # The documentation's table is loaded only for whoever asks.
+    from headgate.instrumentation.declared import ATTRIBUTES
+
+    return tuple(f"{each.name}: {each.meaning}" for each in ATTRIBUTES if each.on != "resource")
 
 
 def _deleted(file: Stored) -> bool:

@@ -81,15 +81,7 @@ def tracked(name: str) -> Generator[None]:
 
 
 def _block(name: str) -> Plan:
-    return Plan(
-        name,
-        name.partition(".")[0],
-        (),
-        method=False,
-        arrays=False,
-        memory=False,
-        fixed={TRACK: True},
-    )
+    return Plan(name, name.partition(".")[0], {TRACK: True})
 
 
 def _function(function: T, made: Plan) -> T:

@@ -1,0 +1,115 @@
+"""A web application that serves requests to itself and prints how long they took; `instrumentation.py` starts it.
+
+Says "ready", then for each number on its input serves that many requests and prints [p50, p95] in nanoseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+import time
+
+# A server that is never idle measures only how the exporter's thread competes for the interpreter.
+PAUSE_S = 0.001
+COOKIE = "uid=ann; sid=s1"
+
+
+def flask():
+    """Return a function that times a number of requests to a Flask application."""
+    from flask import Flask
+
+    app = Flask("shop")
+
+    @app.get("/items/<item>")
+    def look(item):
+        return {"item": item}
+
+    def environ():
+        return {
+            "REQUEST_METHOD": "GET",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "/items/book",
+            "QUERY_STRING": "",
+            "SERVER_NAME": "x",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_HOST": "x",
+            "HTTP_COOKIE": COOKIE,
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(),
+        }
+
+    def run(count):
+        times = []
+        for _ in range(count):
+            request = environ()
+            began = time.perf_counter_ns()
+            response = app(request, lambda *_: None)
+            b"".join(response)
+            response.close()
+            times.append(time.perf_counter_ns() - began)
+            time.sleep(PAUSE_S)
+        return times
+
+    return run
+
+
+def fastapi():
+    """Return a function that times a number of requests to a FastAPI application."""
+    from fastapi import FastAPI
+
+    app = FastAPI()
+
+    @app.get("/items/{item}")
+    async def look(item: str):
+        return {"item": item}
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/items/book",
+        "raw_path": b"/items/book",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"x"), (b"cookie", COOKIE.encode())],
+        "server": ("x", 80),
+        "client": ("127.0.0.1", 9),
+    }
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        pass
+
+    async def several(count):
+        times = []
+        for _ in range(count):
+            began = time.perf_counter_ns()
+            await asyncio.create_task(app(dict(scope), receive, send))
+            times.append(time.perf_counter_ns() - began)
+            await asyncio.sleep(PAUSE_S)
+        return times
+
+    loop = asyncio.new_event_loop()
+    return lambda count: loop.run_until_complete(several(count))
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    run = {"flask": flask, "fastapi": fastapi}[sys.argv[1]]()
+    run(300)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        times = sorted(run(int(line)))
+        print(json.dumps([times[len(times) // 2], times[len(times) * 95 // 100]]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
