@@ -99,15 +99,15 @@ def mean(total_weight: float, weighted_sum: float, s0: float, s1: float, s2: flo
 def rate(hits: float, total_weight: float, s0_hits: float, s0_rest: float) -> Estimate:
     """Estimate a share: the mean of 0 and 1, variance ((1-r)^2 S0(hits) + r^2 S0(rest)) / N^2.
 
-    The interval is Wilson's (1927) with the effective size N^2 / S0 (Korn and Graubard 1998), which stays honest when
-    every kept row is a hit or none is, and within 0 and 1.
+    The interval is Wilson's (1927) with the effective size r(1-r) / variance (Korn and Graubard 1998), so it stays
+    within 0 and 1; where every kept row is a hit or none is, the size is N^2 / S0, so it admits the other kind.
     """
     value = hits / total_weight
     s0 = s0_hits + s0_rest
     if s0 <= 0:
         return exactly(value)
     variance = ((1 - value) ** 2 * s0_hits + value**2 * s0_rest) / total_weight**2
-    size = total_weight**2 / s0
+    size = value * (1 - value) / variance if variance > 0 else total_weight**2 / s0
     centre = (value + Z95**2 / (2 * size)) / (1 + Z95**2 / size)
     half = (
         Z95 * math.sqrt(value * (1 - value) / size + Z95**2 / (4 * size**2)) / (1 + Z95**2 / size)

@@ -1,6 +1,7 @@
 """The application: which address answers what.
 
     GET /healthz                  {"status": "ok"}
+    GET /api/status               what the server counts about itself
     GET /api/reports              every report with its question and parameters
     GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json
                                   (default), csv or table, width of a table in columns
@@ -39,16 +40,22 @@ QUERY_THREADS = 4
 _MEDIA = {"json": "application/json", "csv": "text/csv; charset=utf-8", "table": "text/plain"}
 _STATUS = ((UnknownReport, 404), (ReportError, 400), (StoreError, 503))
 _MAX_WIDTH = 500
+_BEHIND = "the store is behind: some of what was received last is not counted here yet"
 _log = logging.getLogger(__name__)
 
 
 def create_app(
-    store: Store, *, flush: Callable[[], None], clock: Callable[[], datetime]
+    store: Store,
+    *,
+    flush: Callable[[], bool | None],
+    clock: Callable[[], datetime],
+    status: Callable[[], Mapping[str, Any]] = dict,
 ) -> Starlette:
     """Return the application over `store`.
 
-    `flush` blocks until everything acknowledged is in the store; it is called before each report, in a thread of the
-    pool. `clock` gives the aware time of asking.
+    `flush` blocks until everything acknowledged is in the store and returns False when that took too long, which the
+    report then says; it is called before each report, in a thread of the pool. `clock` gives the aware time of asking,
+    `status` what the server counts about itself.
     """
     pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="headgate-query")
 
@@ -59,8 +66,10 @@ def create_app(
 
     def answer(name: str, format_: str, width: int, question: Mapping[str, Any]) -> str:
         entry(name)  # an unknown name is refused before anything is flushed for it
-        flush()
+        behind = flush() is False
         document = run(name, store, now=clock(), **question).to_dict()
+        if behind:
+            document["summary"]["notes"].append(_BEHIND)
         return render(document, format_, width=width)
 
     async def report(request: Request) -> Response:
@@ -73,9 +82,13 @@ def create_app(
         )
         return Response(text, media_type=_MEDIA[format_])
 
+    async def counted(_: Request) -> Response:
+        return JSONResponse(status())
+
     return Starlette(
         routes=[
             Route("/healthz", _health),
+            Route("/api/status", counted),
             Route("/api/reports", _reports),
             Route("/api/reports/{name}", report),
         ],

@@ -205,10 +205,12 @@ def _groups(failures: Columns, affected: Columns) -> list[Row]:
                 last_seen_at=_instant(latest[0]),
                 operations=tuple(
                     sorted(
-                        f"{service} {operation}"
-                        for service, operation in zip(
-                            failures["service"][mask], failures["operation"][mask], strict=True
-                        )
+                        {
+                            f"{service} {operation}"
+                            for service, operation in zip(
+                                failures["service"][mask], failures["operation"][mask], strict=True
+                            )
+                        }
                     )
                 ),
             )
