@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.collector.kernel import kernel
+from headgate.collector.kernel import kernel, unchecked
 from headgate.collector.wire import load_fixed
 
 if TYPE_CHECKING:
@@ -30,6 +30,17 @@ def rotate(value: np.uint64, bits: int) -> np.uint64:
     return (value << np.uint64(bits)) | (value >> np.uint64(64 - bits))
 
 
+@unchecked
+def load64(buffer: NDArray[np.uint8], position: int) -> np.uint64:
+    """Return the little-endian number of 8 bytes, 0 outside the buffer; without index checks one machine load."""
+    value = np.uint64(0)
+    if position < 0 or buffer.size - position < 8:
+        return value
+    for i in range(8):
+        value |= np.uint64(buffer[position + i]) << np.uint64(8 * i)
+    return value
+
+
 @kernel
 def round64(accumulator: np.uint64, lane: np.uint64) -> np.uint64:
     """Mix one lane into an accumulator."""
@@ -44,10 +55,10 @@ def xxh64_one(buffer: NDArray[np.uint8], offset: int, size: int) -> np.uint64:
     if size >= 32:
         a, b, c, d = P1 + P2, P2, np.uint64(0), np.uint64(0) - P1
         while end - position >= 32:
-            a = round64(a, load_fixed(buffer, position, 8))
-            b = round64(b, load_fixed(buffer, position + 8, 8))
-            c = round64(c, load_fixed(buffer, position + 16, 8))
-            d = round64(d, load_fixed(buffer, position + 24, 8))
+            a = round64(a, load64(buffer, position))
+            b = round64(b, load64(buffer, position + 8))
+            c = round64(c, load64(buffer, position + 16))
+            d = round64(d, load64(buffer, position + 24))
             position += 32
         value = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18)
         for lane in (a, b, c, d):
@@ -56,7 +67,7 @@ def xxh64_one(buffer: NDArray[np.uint8], offset: int, size: int) -> np.uint64:
         value = P5
     value += np.uint64(size)
     while end - position >= 8:
-        value ^= round64(np.uint64(0), load_fixed(buffer, position, 8))
+        value ^= round64(np.uint64(0), load64(buffer, position))
         value = rotate(value, 27) * P1 + P4
         position += 8
     if end - position >= 4:
