@@ -7,6 +7,8 @@ The embedded engine allows one path per process, so every test that needs it in-
 from __future__ import annotations
 
 import itertools
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +17,11 @@ from headgate.store import embedded_store, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from headgate.store import Store
+
+# Strategies, the slow twin and the block reader are modules that several tests import.
+sys.path.insert(0, str(Path(__file__).parent))
 
 _number = itertools.count(1)
 

@@ -15,8 +15,9 @@ from headgate.collector.wire import load_fixed, read_length, read_tag, read_vari
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Kinds of an AnyValue: its field numbers; 0 is a value that is not set.
-EMPTY, STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES = 0, 1, 2, 3, 4, 5, 6, 7
+# Kinds of an AnyValue: its field numbers; 0 is a value that is not set. A reference into the string table of a
+# profile means nothing in the other signals; it is read only because it replaces a value that came before it.
+EMPTY, STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES, REFERENCE = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,10 @@ class Attributes:
 def read_any_value(
     buffer: NDArray[np.uint8], position: int, end: int
 ) -> tuple[int, int, np.uint64, int, int]:
-    """Return (-1 or offset of an error, kind, bits, offset, length); the last member of the oneof wins."""
+    """Return (-1 or offset of an error, kind, bits, offset, length); the last member of the oneof wins.
+
+    An array or list that is sent twice is not merged, as protobuf would: no encoder does that, and the last wins.
+    """
     kind = 0
     bits = np.uint64(0)
     offset = 0
@@ -69,7 +73,7 @@ def read_any_value(
                 return here, kind, bits, offset, length
             kind, offset, length = field, position, after - position
             position = after
-        elif wire == 0 and (field == 2 or field == 3):
+        elif wire == 0 and (field == 2 or field == 3 or field == 8):
             position, value = read_varint(buffer, position, end)
             bits = np.uint64(value)
             kind = field
@@ -136,7 +140,8 @@ def scan_pairs(
                     error, k, b, o, n = read_any_value(buffer, position, after)
                     if error >= 0:
                         return error
-                    kind[i], bits[i], offset[i], length[i] = k, b, o, n
+                    if k != 0:
+                        kind[i], bits[i], offset[i], length[i] = k, b, o, n
                 position = after
             else:
                 position = skip_field(buffer, position, stop, field, wire)
@@ -176,8 +181,10 @@ def read_values(buffer: NDArray[np.uint8], values: Ranges, rows: int) -> Values:
     if error >= 0:
         raise Malformed("invalid value", int(error))
     found = _empty_values(rows)
-    found.kind[values.row] = read.kind
-    found.bits[values.row] = read.bits
-    found.text.offset[values.row] = read.text.offset
-    found.text.length[values.row] = read.text.length
+    given = read.kind != EMPTY
+    row = values.row[given]
+    found.kind[row] = read.kind[given]
+    found.bits[row] = read.bits[given]
+    found.text.offset[row] = read.text.offset[given]
+    found.text.length[row] = read.text.length[given]
     return found

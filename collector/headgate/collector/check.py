@@ -18,7 +18,14 @@ from headgate.collector.errors import Malformed
 from headgate.collector.kernel import as_buffer, i64, kernel
 from headgate.collector.layout import field_kind
 from headgate.collector.signals import Signal
-from headgate.collector.wire import MAX_DEPTH, read_length, read_tag, read_varint, skip_field
+from headgate.collector.wire import (
+    MAX_DEPTH,
+    read_length,
+    read_tag,
+    read_varint,
+    skip_field,
+    skip_group,
+)
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
@@ -69,10 +76,10 @@ def walk(
 
     Nesting deeper than protobuf allows is an error.
     """
-    identified_at = np.zeros(MAX_DEPTH, np.bool_)
+    identified_at = np.zeros(MAX_DEPTH + 1, np.bool_)
     identified = i64(0)
-    ends = np.empty(MAX_DEPTH, np.int64)
-    types = np.empty(MAX_DEPTH, np.int64)
+    ends = np.empty(MAX_DEPTH + 1, np.int64)
+    types = np.empty(MAX_DEPTH + 1, np.int64)
     depth = 0
     ends[0] = buffer.size
     types[0] = 0
@@ -94,7 +101,7 @@ def walk(
             identified += 1
         if kind == 5 and wire == 2:
             position, after = read_length(buffer, position, end)
-            if position < 0 or depth + 1 >= MAX_DEPTH:
+            if position < 0 or depth == MAX_DEPTH:
                 return here, items, identified
             child = table[types[depth], field, 1]
             depth += 1
@@ -117,7 +124,10 @@ def walk(
                         return here, items, identified
             position = after
             continue
-        position = skip_field(buffer, position, end, field, wire)
+        if wire == 3:
+            position = skip_group(buffer, position, end, field, MAX_DEPTH - depth)
+        else:
+            position = skip_field(buffer, position, end, field, wire)
         if position < 0:
             return here, items, identified
 

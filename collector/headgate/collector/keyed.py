@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from headgate.collector.attributes import Attributes, Values
 
+_MANY = 200  # attributes in a row above which sorting them by insertion, quadratic at worst, is not the quick way
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -58,7 +60,7 @@ class Keyed:
 def sort_within_rows(
     first: NDArray[np.int64], code: NDArray[np.int32], rank: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the order that sorts each row's attributes by rank; stable, and quick where they nearly are sorted."""
+    """Return the order that sorts each row's attributes by rank; stable, and quick for the few that rows have."""
     order = np.arange(code.size)
     for r in range(first.size - 1):
         start = first[r]
@@ -110,7 +112,10 @@ def key_attributes(heap: Heap, levels: Sequence[Attributes]) -> list[Keyed]:
         count = len(level.key)
         code = codes[position : position + count]
         position += count
-        order = sort_within_rows(level.first, code, rank)
+        if code.size and np.diff(level.first).max() > _MANY:
+            order = np.lexsort((rank[code], level.row))
+        else:
+            order = sort_within_rows(level.first, code, rank)
         value = level.value.take(order)
         keyed.append(Keyed(keys, level.first, code[order], value_text(heap, value), value))
     return keyed

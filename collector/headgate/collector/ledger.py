@@ -103,7 +103,8 @@ def ledger_entries(
     starts = np.concatenate([[0], ranges.end[:-1]])
     size = ranges.end - starts
     size[-1] += ends[-1] - ranges.end[-1]
-    minute = minutes[np.searchsorted(ends, ranges.start, side="right")]
+    # A batch may be empty, and then begins where its request ends.
+    minute = minutes[np.searchsorted(ends, ranges.start, side="left")]
     names = heap.read(services.distinct)
     entries: dict[tuple[int, int], list[int]] = {}
     keys = zip(minute.tolist(), services.code.tolist(), items.tolist(), size.tolist(), strict=True)

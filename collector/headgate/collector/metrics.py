@@ -84,8 +84,9 @@ def decode_metrics(body: bytes) -> Metrics:
     ranges = batches.scope_batch.children["metrics"]
     metric = METRIC.read_each(buffer, ranges)
     points = []
+    chosen = _last_kind(metric)
     for kind, (data_layout, point_layout) in KINDS.items():
-        data = data_layout.read(buffer, metric.children[kind], len(metric))
+        data = data_layout.read(buffer, chosen[kind], len(metric))
         found = data.children["data_points"]
         point = point_layout.read_each(buffer, found)
         exemplar = None
@@ -111,6 +112,26 @@ def decode_metrics(body: bytes) -> Metrics:
             )
         )
     return Metrics(batches, metric, ranges.row, points)
+
+
+def _last_kind(metric: Messages) -> dict[str, Ranges]:
+    """Return the messages of each kind; a metric that holds several has, as protobuf says, only its last kind."""
+    ranges = [metric.children[kind] for kind in KINDS]
+    start = np.concatenate([each.start for each in ranges])
+    order = np.argsort(start)
+    row = np.concatenate([each.row for each in ranges])[order]
+    again = row[1:] == row[:-1]
+    if not again.any():
+        return metric.children
+    kind = np.repeat(np.arange(len(ranges)), [len(each) for each in ranges])[order]
+    valid_from = np.zeros(len(metric), np.int64)
+    replaced = np.flatnonzero(again & (kind[1:] != kind[:-1]))
+    valid_from[row[replaced]] = start[order][replaced + 1]  # the last of a row stays
+    chosen = {}
+    for name, each in zip(KINDS, ranges, strict=True):
+        keep = each.start >= valid_from[each.row]
+        chosen[name] = Ranges(each.row[keep], each.start[keep], each.end[keep])
+    return chosen
 
 
 def metric_blocks(

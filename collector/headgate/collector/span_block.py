@@ -95,7 +95,8 @@ def _block(
 ) -> Block:
     span, scope_row = spans.span, spans.span_scope[rows]
     scope = spans.batches.scope
-    status = np.clip(spans.status.int32("code")[rows], 0, len(STATUS_CODES) - 1)
+    status = spans.status.int32("code")[rows]
+    status = np.where((status < 0) | (status >= len(STATUS_CODES)), 0, status)
     columns = {
         "Timestamp": encode_numbers(uses.time_ns[rows]),
         "TraceId": encode_hex(heap.buffer, span.text("trace_id").take(rows)),

@@ -110,7 +110,8 @@ def span_uses(
             integer_at(attributes, index[:, _GRPC]),
         ),
         timed=True,
-        duration_ns=np.where(end > start, end - start, np.uint64(0)),
+        # Without a start there is no duration, least of all one of fifty years.
+        duration_ns=np.where((start > 0) & (end > start), end - start, np.uint64(0)),
         adjusted=adjusted_count(heap.buffer, spans.span.text("trace_state")),
         user=user,
         user_hash=xxh64(heap.buffer, user),

@@ -8,15 +8,12 @@ same number, without exponent between 1e-6 and 1e21 (ECMAScript's Number::toStri
 from __future__ import annotations
 
 import base64
-import json
-import math
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
 
 from headgate.collector.attributes import ARRAY, BOOL, BYTES, DOUBLE, INT, KVLIST, STRING, Values
+from headgate.collector.composite import array_json, format_double, kvlist_json
 from headgate.collector.heap import Heap, intern
 from headgate.collector.kernel import i64, kernel
 from headgate.collector.layout import Text
@@ -139,7 +136,7 @@ def value_text(heap: Heap, values: Values) -> Text:
             )
             texts = heap.add_texts([_slow_number(int(k), int(b)) for k, b in distinct.tolist()])
             offset[slow], length[slow] = texts.offset[codes], texts.length[codes]
-    for special, render in ((ARRAY, _array), (KVLIST, _kvlist), (BYTES, base64.b64encode)):
+    for special, render in ((ARRAY, array_json), (KVLIST, kvlist_json), (BYTES, base64.b64encode)):
         index = np.flatnonzero(kind == special)
         if index.size:
             code, raw = intern(heap, values.text.take(index))
@@ -150,54 +147,8 @@ def value_text(heap: Heap, values: Values) -> Text:
     return Text(offset, length)
 
 
-def format_double(value: float) -> str:
-    """Return the text of any double (see the module's header)."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    if value == 0:
-        return "0"
-    if 1e-6 <= abs(value) < 1e21:
-        text = format(Decimal(repr(value)), "f")
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    mantissa, _, exponent = repr(value).partition("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent):+d}"
-
-
 def _slow_number(kind: int, bits: int) -> bytes:
     raw = np.array([bits], np.uint64)
     if kind == INT:
         return str(int(raw.view(np.int64)[0])).encode()
     return format_double(float(raw.view(np.float64)[0])).encode()
-
-
-def _array(raw: bytes) -> bytes:
-    return _json([_plain(v) for v in ArrayValue.FromString(raw).values])
-
-
-def _kvlist(raw: bytes) -> bytes:
-    return _json({pair.key: _plain(pair.value) for pair in KeyValueList.FromString(raw).values})
-
-
-def _plain(value: AnyValue) -> Any:
-    match value.WhichOneof("value"):
-        case "array_value":
-            return [_plain(v) for v in value.array_value.values]
-        case "kvlist_value":
-            return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
-        case "bytes_value":
-            return base64.b64encode(value.bytes_value).decode()
-        case "double_value":
-            number = value.double_value
-            if not math.isfinite(number):
-                return format_double(number)
-            return int(number) if number.is_integer() and abs(number) < 2**53 else number
-        case None | "string_value_strindex":
-            return None
-        case name:
-            return getattr(value, name)
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -92,7 +92,8 @@ def adjusted_count_kernel(
         if length[i] > 0:
             threshold = parse_threshold(buffer, offset[i], length[i])
             if threshold >= 0:
-                out[i] = 72057594037927936.0 / (72057594037927936.0 - threshold)
+                # The difference of integers: the largest threshold is 2^56 as a double.
+                out[i] = 72057594037927936.0 / np.float64(i64(72057594037927936) - threshold)
 
 
 def adjusted_count(buffer: NDArray[np.uint8], trace_state: Text) -> NDArray[np.float64]:

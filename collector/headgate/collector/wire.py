@@ -31,6 +31,9 @@ UNKNOWN, NUMBER, NUMBER64, NUMBER32, BYTES, MESSAGE, PACKED64, PACKED_VARINT = (
     7,
 )
 MAX_DEPTH = 100
+MAX_PREFIX = (
+    5  # bytes of a tag or a length, as in protobuf's own parser: neither is more than 32 bits
+)
 
 
 @kernel
@@ -56,7 +59,7 @@ def read_varint(buffer: NDArray[np.uint8], position: int, end: int) -> tuple[int
 def read_tag(buffer: NDArray[np.uint8], position: int, end: int) -> tuple[int, int, int]:
     """Return (position after the tag or -1, field number, wire type); field 0 and tags over 32 bits are errors."""
     after, tag = read_varint(buffer, position, end)
-    if after < 0 or tag > 0xFFFFFFFF or tag < 8:
+    if after < 0 or after - position > MAX_PREFIX or tag > 0xFFFFFFFF or tag < 8:
         return -1, 0, 0
     return after, tag >> 3, tag & 7
 
@@ -65,7 +68,7 @@ def read_tag(buffer: NDArray[np.uint8], position: int, end: int) -> tuple[int, i
 def read_length(buffer: NDArray[np.uint8], position: int, end: int) -> tuple[int, int]:
     """Return (first byte of a length-delimited field or -1, its end)."""
     after, size = read_varint(buffer, position, end)
-    if after < 0 or size < 0 or size > end - after:
+    if after < 0 or after - position > MAX_PREFIX or size > end - after:
         return -1, 0
     return after, after + size
 
@@ -80,8 +83,8 @@ def load_fixed(buffer: NDArray[np.uint8], position: int, size: int) -> np.uint64
 
 
 @kernel
-def skip_group(buffer: NDArray[np.uint8], position: int, end: int, field: int) -> int:
-    """Return the position after the deprecated group that has just been opened, or -1."""
+def skip_group(buffer: NDArray[np.uint8], position: int, end: int, field: int, room: int) -> int:
+    """Return the position after the deprecated group that has just been opened, or -1; at most `room` may nest."""
     depth = 0
     wire = i64(3)
     open_groups = np.zeros(MAX_DEPTH, np.int64)
@@ -100,7 +103,7 @@ def skip_group(buffer: NDArray[np.uint8], position: int, end: int, field: int) -
                 return -1
             position = after
         elif wire == 3:
-            if depth >= MAX_DEPTH:
+            if depth >= room:
                 return -1
             open_groups[depth] = field
             depth += 1
@@ -131,7 +134,7 @@ def skip_field(buffer: NDArray[np.uint8], position: int, end: int, field: int, w
         return position + 4 if end - position >= 4 else -1
     if wire == 0:
         return read_varint(buffer, position, end)[0]
-    return skip_group(buffer, position, end, field) if wire == 3 else -1
+    return skip_group(buffer, position, end, field, MAX_DEPTH) if wire == 3 else -1
 
 
 @kernel
