@@ -66,7 +66,7 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         # Until we are ready nothing is accepted, and a kill harms neither the engine nor the lock.
         signal.signal(number, lambda *_: os._exit(0))
-    logging.basicConfig(level=_log_level(os.environ), format="%(levelname)s %(message)s")
+    _log_to_stderr(os.environ)
     flags = {
         "data": data, "store": store, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api,
     }  # fmt: skip
@@ -83,12 +83,16 @@ def serve(
     os._exit(0 if finished else 1)
 
 
-def _log_level(environ: Mapping[str, str]) -> int:
+def _log_to_stderr(environ: Mapping[str, str]) -> None:
     name = environ.get("LOG_LEVEL") or "WARNING"
-    levels = logging.getLevelNamesMapping()
-    if name.upper() not in levels:
-        raise StoreError(f"LOG_LEVEL {name!r} is no level; use one of {', '.join(levels)}")
-    return levels[name.upper()]
+    level = logging.getLevelNamesMapping().get(name.upper())
+    if level is None:
+        known = ", ".join(logging.getLevelNamesMapping())
+        raise StoreError(f"LOG_LEVEL {name!r} is no level; use one of {known}")
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s")
+    if level >= logging.WARNING:  # these log what they also raise, and we tell that in our words
+        for library in ("clickhouse_connect", "urllib3"):
+            logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def _leave_within(seconds: float, code: int) -> None:
