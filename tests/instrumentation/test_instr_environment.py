@@ -18,8 +18,9 @@ from opentelemetry.semconv._incubating import attributes as incubating
 
 import headgate.instrumentation as package
 from headgate.instrumentation import attributes, doctor, redact
-from headgate.instrumentation.declared import ATTRIBUTES
+from headgate.instrumentation.declared import ATTRIBUTES, SETTINGS
 from headgate.instrumentation.distro import DEFAULTS
+from headgate.instrumentation.reference import page
 from headgate.instrumentation.resource import commit, container_id, guess, project_table, script
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -305,3 +306,23 @@ def test_sdk_env_describes_the_defaults():
     shown = dict(re.findall(r"^#?([A-Z_]+)=(\S*)$", text, re.MULTILINE))
     for name, value in DEFAULTS.items():
         assert shown[name] == value
+
+
+def test_the_reference_is_current():
+    """docs/reference/instrumentation.md is what the declarations say."""
+    written = (ROOT / "docs/reference/instrumentation.md").read_text()
+    assert written == page(), (
+        "run: python -m headgate.instrumentation.reference > docs/reference/instrumentation.md"
+    )
+
+
+def test_the_how_to_pages_use_what_exists():
+    """Each name imported, and each variable set, in the how-to pages and sdk.env exists."""
+    pages = ["instrument-a-web-app", "telemetry-in-a-library", "events-from-other-languages"]
+    text = "".join((ROOT / f"docs/how-to/{name}.md").read_text() for name in pages)
+    for imported in re.findall(r"from headgate\.instrumentation import (.*)", text):
+        for name in imported.split(","):
+            assert name.strip() in package.__all__
+    text += (ROOT / "otel-config/sdk.env").read_text()
+    known = {each.name for each in SETTINGS}
+    assert set(re.findall(r"HEADGATE_[A-Z_]+", text)) <= known

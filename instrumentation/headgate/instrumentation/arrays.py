@@ -1,6 +1,4 @@
-"""Describe array arguments by duck typing.
-
-NumPy, pandas and anything of the array API, without importing any of them.
+"""Describe array arguments of NumPy, pandas and anything of the array API, importing none of them.
 
 Whether a type is an array is decided once per type, on the class: no attribute of an instance is
 touched that could start a computation.
@@ -36,9 +34,9 @@ def is_array(kind: type) -> bool:
 def describe(
     args: tuple[object, ...], kwargs: dict[str, object]
 ) -> tuple[list[str], list[str], int] | None:
-    """Shapes, element types and the total number of elements of the array arguments.
+    """Return shapes, element types and number of elements of the array arguments, or None.
 
-    (the first 8); None without any.
+    At most the first eight arrays are described.
     """
     found: list[Any] | None = None
     for value in chain(args, kwargs.values()) if kwargs else args:

@@ -84,10 +84,7 @@ def run_in(context: Context, function: Callable[..., Any], /, *args: Any, **kwar
 def run_with(
     carrier: Mapping[str, str], function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
-    """Call `function` inside the context that `carrier` describes.
-
-    What a process pool's worker runs.
-    """
+    """Call `function` inside the context that `carrier` describes, as a process pool's worker does."""
     return run_in(propagate.extract(carrier, Context()), function, *args, **kwargs)
 
 

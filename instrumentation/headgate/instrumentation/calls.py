@@ -1,6 +1,4 @@
-"""One tracked call: a span of kind INTERNAL, marked as a use.
-
-From the moment it begins to the moment it returns or raises.
+"""One tracked call: a span of kind INTERNAL, marked as a use, that begins and ends with the call.
 
 Nothing in here may raise into the application, and nothing keeps a reference to an argument. This
 is the hot path: a call must not cost more than a bare OpenTelemetry span, so what can be prepared

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def detach(token: Token[Context]) -> None:
-    """Leave a context; one that was entered elsewhere.
+    """Leave a context.
 
-    (a generator finished by another task) is left as it is, silently.
+    One that was entered elsewhere (a generator finished by another task) is left as it is, silently.
     """
     reset = getattr(getattr(token, "var", None), "reset", None)
     if reset is None:

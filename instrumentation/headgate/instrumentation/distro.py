@@ -1,6 +1,4 @@
-"""`opentelemetry-instrument` with sensible defaults.
-
-Everything to the collector by OTLP/HTTP, unless OTEL_* says otherwise.
+"""`opentelemetry-instrument` with sensible defaults: all signals to the collector by OTLP/HTTP.
 
 The distribution sets defaults in the environment; the configurator builds the SDK from it (or from
 OTEL_CONFIG_FILE) and adds identity, the bounded end of the process and the silence. DO_NOT_TRACK=1

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 
 def encodable(text: str) -> str:
-    """`text` with lone surrogates replaced.
-
-    One of them would make the exporter drop the whole batch.
-    """
+    """Return `text` with lone surrogates replaced: one would make the exporter drop its whole batch."""
     if text.isascii():
         return text
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,7 +1,4 @@
-"""An exception as span attributes.
-
-Its class, its message without secrets, its frames without source lines or values.
-"""
+"""An exception as span attributes: class, message without secrets, frames without source or values."""
 
 from __future__ import annotations
 
@@ -32,10 +29,7 @@ def type_name(error: BaseException) -> str:
 
 
 def message(error: BaseException) -> str:
-    """Return what the exception says, redacted, at most 1024 characters.
-
-    Foreign `__str__` may fail.
-    """
+    """Return what the exception says, redacted, at most 1024 characters, even if its `__str__` fails."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001  # whatever a foreign class does

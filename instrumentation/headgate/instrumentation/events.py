@@ -37,12 +37,11 @@ _COMMENT = 2000
 def event(
     name: str, value: float | None = None, *, user: str | None = None, **attributes: object
 ) -> str:
-    """Record that `name` happened, now.
+    """Record that `name` happened, now, and return the event's id, empty if nothing was recorded.
 
-    Returns its id (32 hexadecimal digits), or the empty string when nothing was recorded.
-
-    `value` is the number that reports add up (revenue, amount). `user` overrides the current one.
-    Attributes may be of any type; what OTLP has no type for is recorded as text.
+    The id has 32 hexadecimal digits. `value` is the number that reports add up (revenue, amount).
+    `user` overrides the current one. Attributes may be of any type; what OTLP has no type for is
+    recorded as text.
     """
     return record(name, attributes, value, user)
 
@@ -55,10 +54,7 @@ def feature(
     user: str | None = None,
     **attributes: object,
 ) -> str:
-    """Record that a feature or flag was used or evaluated.
-
-    As OpenTelemetry's `feature_flag.evaluation` event.
-    """
+    """Record the use or evaluation of a feature, as OpenTelemetry's `feature_flag.evaluation` event."""
     flag: dict[str, object] = {
         names.FEATURE_KEY: key,
         names.FEATURE_VARIANT: variant or None,
@@ -68,10 +64,7 @@ def feature(
 
 
 def nps(score: int, comment: str = "", *, user: str | None = None) -> str:
-    """Record an answer to "how likely are you to recommend us", 0 to 10.
-
-    Others are dropped (REQ-NPS-01).
-    """
+    """Record a whole score from 0 to 10 for "how likely are you to recommend us" (REQ-NPS-01)."""
     try:
         number = int(score)
         valid = number == float(score) and 0 <= number <= 10

@@ -1,6 +1,4 @@
-"""End of a process: deliver what is left.
-
-But never keep the program waiting for longer than it was told.
+"""End of a process: deliver what is left, but never keep the program waiting longer than it allows.
 
 The SDK alone waits up to 30 s for each signal when a collector hangs. Here all signals share one
 deadline, retries stop at once, and what is not delivered by then is lost. Processes of
@@ -43,10 +41,7 @@ class Ending:
     def add(
         self, providers: Sequence[Provider], exporters: Sequence[object], timeout_s: float
     ) -> None:
-        """Shut `providers` down at exit, within `timeout_s` together.
-
-        In place of their own handlers.
-        """
+        """Shut `providers` down at exit in place of their own handlers, in `timeout_s` together."""
         for provider in providers:
             atexit.unregister(provider.shutdown)
         self._providers.extend(providers)

@@ -1,6 +1,4 @@
-"""A/B tests: a variant for each user that never changes.
-
-And the exposure event that the analysis needs.
+"""A/B tests: a variant for each user that never changes, and the exposure that the analysis needs.
 
 The user's place in [0, 1) is a hash of experiment and user, so it is the same in every process and
 language, independent between experiments, and honours the split (REQ-ABT-01, -03; PIT-R2-05).
@@ -27,10 +25,7 @@ _REMEMBERED = 10_000
 
 
 class _Exposed:
-    """The exposures already recorded by this process.
-
-    So that a hot loop records one and not a million.
-    """
+    """The exposures of this process, so that a hot loop records one and not a million."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -53,9 +48,7 @@ _exposed = _Exposed()
 
 
 def experiment(name: str, variants: Mapping[str, float], *, user: str | None = None) -> str:
-    """Return the variant of experiment `name` for `user` (default.
-
-    The current user, else session), recorded as an exposure once.
+    """Return the variant of the user, else of the session, and record it as an exposure once.
 
     `variants` maps names to shares of the traffic, in any unit. Without anybody to assign, the
     first variant is returned and nothing is recorded. Raises ValueError unless there is a variant
@@ -82,10 +75,7 @@ def experiment(name: str, variants: Mapping[str, float], *, user: str | None = N
 
 
 def assign(name: str, who: str, variants: Mapping[str, float]) -> str:
-    """Return the variant of `who`.
-
-    Pure. The order of `variants` matters only in that each owns the next part of [0, 1).
-    """
+    """Return the variant of `who`; each variant owns the next part of [0, 1), in order."""
     total = checked(variants)
     place = position(name, who) * total
     reached = 0.0
@@ -100,12 +90,13 @@ def assign(name: str, who: str, variants: Mapping[str, float]) -> str:
 
 
 def position(name: str, who: str) -> float:
-    """Where in [0, 1) an experiment puts somebody.
+    """Return where in [0, 1) an experiment puts somebody.
 
-    The first 52 bits of BLAKE2b-64 of `name`, a zero byte, `who` (UTF-8).
+    That is the first 52 bits of the SHA-256 of `name`, a zero byte and `who` in UTF-8, as a fraction:
+    easy to compute in any language.
     """
-    digest = hashlib.blake2b(f"{name}\0{who}".encode("utf-8", "replace"), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 12) / float(1 << 52)
+    digest = hashlib.sha256(f"{name}\0{who}".encode("utf-8", "replace")).digest()
+    return (int.from_bytes(digest[:8], "big") >> 12) / float(1 << 52)
 
 
 def checked(variants: Mapping[str, float]) -> float:

@@ -1,9 +1,7 @@
-"""Local telemetry: OTLP/JSON lines, one file a process and signal, bounded in size and age.
-
-On this machine only.
+"""Local telemetry: OTLP/JSON lines in files on this machine, bounded in size and age.
 
 The format is that of OpenTelemetry's file exporter: each line is one export request as OTLP/JSON,
-so any collector, and `headgate report --data DIR`, reads it. Rules: a line is written whole or not
+so any collector, and `headgate import`, reads it. Rules: a line is written whole or not
 at all; a full or read-only disk costs data, never an error; another process's files are only ever
 deleted, by age or when all files together exceed the cap.
 """
@@ -82,9 +80,9 @@ def prune(directory: Path, limits: Limits, now_s: float, keep: Path | None = Non
 
 
 class Lines:
-    """Appends lines to rotating files `SIGNAL-TIME-PID-RANDOM.otlp.jsonl`.
+    """Appends lines to rotating files, one a process, and counts what could not be written.
 
-    Counts what it could not write.
+    They are called `SIGNAL-TIME-PID-RANDOM.otlp.jsonl`.
     """
 
     def __init__(
@@ -101,10 +99,7 @@ class Lines:
         self.dropped = 0
 
     def write(self, line: bytes, items: int) -> bool:
-        """Append `line` (with its newline), which holds `items`.
-
-        False when it had to be dropped.
-        """
+        """Append `line`, which ends with a newline and holds `items`; False if it had to be dropped."""
         with self._lock:
             try:
                 self._append(line)

@@ -1,6 +1,4 @@
-"""Who is acting, and in which session.
-
-Kept in the OpenTelemetry context, copied onto every span and log record.
+"""Who is acting, and in which session: kept in the context, copied onto every span and log record.
 
 The context carries identity through async tasks and, with `boundaries`, through threads and
 processes. W3C baggage carries it to other services, in any language, under the same names;
@@ -108,10 +106,7 @@ def _sent(context: Context, identity: Identity, *, propagate: bool) -> Context:
 
 
 def mark(identity: Identity, context: Context | None = None) -> None:
-    """Write `identity` on the current span and on the span that entered this process.
-
-    Which began before it was known.
-    """
+    """Write `identity` on the current span and on the one that entered this process before it was known."""
     span = get_current_span(context)
     for target in dict.fromkeys((span, entry(span))):
         if target.is_recording():
@@ -119,9 +114,6 @@ def mark(identity: Identity, context: Context | None = None) -> None:
 
 
 def entry(span: Span) -> Span:
-    """Return the outermost span of this process around `span`.
-
-    `span` itself if it is that or if it is not ours.
-    """
+    """Return the outermost span of this process around `span`, or `span` itself."""
     found: Span = getattr(span, "_headgate_entry", span)
     return found

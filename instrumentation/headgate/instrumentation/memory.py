@@ -1,7 +1,4 @@
-"""Memory of this process.
-
-Resident size by psutil where it is installed, the peak from the operating system.
-"""
+"""Memory of this process: resident size by psutil if installed, the peak from the operating system."""
 
 from __future__ import annotations
 
@@ -30,10 +27,7 @@ class Memory(NamedTuple):
 
 
 def measure() -> Memory:
-    """Now. Costs some ten microseconds with psutil.
-
-    So nobody calls it unless memory was asked for.
-    """
+    """Measure now; some ten microseconds with psutil, so only when memory was asked for."""
     peak = None if _usage is None else _usage.getrusage(_usage.RUSAGE_SELF).ru_maxrss * _UNIT
     return Memory(_resident(os.getpid())(), peak)
 

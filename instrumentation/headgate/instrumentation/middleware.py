@@ -1,6 +1,4 @@
-"""Identity for ASGI and WSGI applications in code.
-
-Wrap the application and say where user and session are.
+"""Identity for ASGI and WSGI applications in code: middlewares that find who asks.
 
 For applications whose framework is not instrumented, or whose users are known only to a callback.
 Under `opentelemetry-instrument`, HEADGATE_USER_FROM does the same without code.
@@ -46,9 +44,9 @@ class _Identifier:
 
 
 class IdentifyASGI:
-    """ASGI middleware: `user` and `session` are notations as in HEADGATE_USER_FROM.
+    """ASGI middleware that finds user and session: notations of HEADGATE_USER_FROM, or functions.
 
-    Or functions of a `Request`.
+    A function gets a `Request` and returns an identifier or None.
     """
 
     def __init__(
@@ -76,9 +74,9 @@ class IdentifyASGI:
 
 
 class IdentifyWSGI:
-    """WSGI middleware: `user` and `session` are notations as in HEADGATE_USER_FROM.
+    """WSGI middleware that finds user and session: notations of HEADGATE_USER_FROM, or functions.
 
-    Or functions of a `Request`.
+    A function gets a `Request` and returns an identifier or None.
     """
 
     def __init__(

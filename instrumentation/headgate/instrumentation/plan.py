@@ -98,10 +98,7 @@ def plan(
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
-    """Return the signature, or None for what has none that Python can see.
-
-    (some functions written in C).
-    """
+    """Return the signature, or None where Python sees none, as for some functions written in C."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):

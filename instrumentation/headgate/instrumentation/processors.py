@@ -1,7 +1,4 @@
-"""The SDK's side of identity.
-
-Processors that copy user and session onto spans and log records as they begin.
-"""
+"""The SDK's side of identity: user and session on spans and log records as they begin."""
 
 from __future__ import annotations
 
@@ -67,10 +64,7 @@ class LogIdentity(LogRecordProcessor):
 
 
 def install(tracers: object, loggers: object) -> None:
-    """Add the processors to the SDK's providers.
-
-    Providers of another make, and those that have them, are left alone.
-    """
+    """Add the processors to the SDK's providers, once; providers of another make are left alone."""
     if isinstance(tracers, TracerProvider) and not getattr(tracers, _MARK, False):
         tracers.add_span_processor(SpanIdentity())
         setattr(tracers, _MARK, True)
@@ -82,10 +76,7 @@ def install(tracers: object, loggers: object) -> None:
 
 
 def exporters(providers: Iterable[Any]) -> list[object]:
-    """Return the SDK's exporters behind `providers`, as far as they can be reached.
-
-    Only their retries are of interest.
-    """
+    """Return the SDK's exporters behind `providers`, as far as they can be reached, to end their retries."""
     found: list[object] = []
     for provider in providers:
         spans = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())

@@ -27,10 +27,7 @@ from headgate.instrumentation.sources import Request, first, parse
 
 
 class IdentityPropagator(TextMapPropagator):
-    """Takes user and session from HEADGATE_USER_FROM and HEADGATE_SESSION_FROM.
-
-    Else from the caller's baggage.
-    """
+    """Takes user and session from where the settings say, else from the caller's baggage."""
 
     def __init__(self) -> None:
         settings = read()

@@ -1,6 +1,4 @@
-"""Where tracked calls and events go.
-
-The application's own OpenTelemetry, or telemetry of our own (files, an address).
+"""Where tracked calls and events go: the application's own OpenTelemetry, or telemetry of our own.
 
 Private telemetry has its own providers and its own idea of the current span, under its own context
 key: a library's telemetry must not become the parent of the application's spans, nor follow the

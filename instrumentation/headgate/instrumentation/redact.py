@@ -1,6 +1,4 @@
-"""Turn values into attributes without secrets, without personal data where it can be told.
-
-And without calling user code.
+"""Turn values into attributes: no secrets, no personal data that can be told, no foreign code run.
 
 Patterns err on the side of removing. Nothing here keeps a reference to a value, and no `__repr__`
 of a foreign object is run.
@@ -41,10 +39,7 @@ _INT64 = 2**63
 
 
 def clean(text: str, limit: int) -> str:
-    """`text` with secrets, addresses, card numbers and home directories removed.
-
-    Cut to `limit` characters.
-    """
+    """Return `text` without secrets, addresses, card numbers and home directories, cut to `limit`."""
     # Cutting first bounds the work; the margin keeps a secret that straddles the limit
     # recognisable.
     short = _HOME.sub("~", _SECRETS.sub(REDACTED, text[: limit + 256]))
@@ -57,10 +52,7 @@ def secret(name: str) -> bool:
 
 
 def parameter(name: str, value: object) -> str | int | float | bool:  # noqa: PLR0911  # a table of types
-    """Return an allow-listed argument as an attribute.
-
-    Plain values redacted and cut to 128 characters, others as their type's name.
-    """
+    """Return an argument as an attribute: plain values redacted and cut to 128, others as type names."""
     if secret(name):
         return REDACTED
     kind = type(value)
@@ -78,10 +70,7 @@ def parameter(name: str, value: object) -> str | int | float | bool:  # noqa: PL
 
 
 def attribute(value: object) -> AnyValue:
-    """Return a value that the application chose to record.
-
-    As something every exporter can encode; text is cut to 4096 characters.
-    """
+    """Return a value in a form that every exporter can encode; text is cut to 4096 characters."""
     if isinstance(value, bool | float):
         return value
     if isinstance(value, int):

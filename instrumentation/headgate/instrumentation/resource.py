@@ -1,6 +1,4 @@
-"""What produces the telemetry.
-
-A guess at the service's name and version, the container and the commit, from files only.
+"""What produces the telemetry: service, version, container and commit, guessed from files only.
 
 Used as the OpenTelemetry resource detector `headgate`. What OTEL_SERVICE_NAME and
 OTEL_RESOURCE_ATTRIBUTES say is left alone. No command is run and no network is used.
@@ -61,10 +59,7 @@ _PROJECT_LINE = re.compile(r"^(name|version)\s*=\s*[\"']([^\"']+)[\"']\s*(?:#.*)
 
 
 class Detector(ResourceDetector):
-    """Finds service.name, service.version, container.id and vcs.ref.head.revision.
-
-    As far as they can be known.
-    """
+    """Finds service.name, service.version, container.id and vcs.ref.head.revision where it can."""
 
     def detect(self) -> Resource:
         """Never raises: what cannot be read is left out."""
@@ -100,10 +95,7 @@ def guess(environ: Mapping[str, str], argv: Sequence[str], directory: Path) -> d
 
 
 def library(scope: str, version: str) -> Resource:
-    """Return the resource of private telemetry.
-
-    The library, the interpreter and the kind of system; no host, user or program name.
-    """
+    """Return the resource of private telemetry, which names no host, user or program."""
     return Resource(
         {
             SERVICE_NAME: scope,
@@ -118,10 +110,7 @@ def library(scope: str, version: str) -> Resource:
 
 
 def script(argv: Sequence[str]) -> str:
-    """Return the program's name from the interpreter's arguments.
-
-    Empty when it is a launcher or cannot be told.
-    """
+    """Return the program's name, or the empty string for a launcher or an unknown program."""
     rest = list(argv[1:])
     while rest:
         word = rest.pop(0)
@@ -151,10 +140,7 @@ def project_table(directory: Path) -> dict[str, str]:
 
 
 def commit(directory: Path) -> str:
-    """Return the commit that the repository around `directory` has checked out.
-
-    Or the empty string.
-    """
+    """Return the commit checked out around `directory`, or the empty string."""
     for folder in (directory, *directory.parents):
         git = folder / ".git"
         if not git.exists():

@@ -1,6 +1,4 @@
-"""Head sampling that the collector understands.
-
-Consistent probability sampling, with the threshold in the trace state (`ot=th`).
+"""Head sampling that the collector understands: consistent, with its threshold in `ot=th`.
 
 Off by default: the collector counts everything exactly only if everything reaches it.
 OTEL_TRACES_SAMPLER=headgate_ratio with OTEL_TRACES_SAMPLER_ARG=0.1 keeps a tenth of the traces;
@@ -68,10 +66,7 @@ class Consistent(Sampler):
 
 @dataclass(slots=True)
 class Rate:
-    """The probability that keeps about `target` of the arrivals a second.
-
-    Updated from counts and the clock only.
-    """
+    """The probability that keeps about `target` arrivals a second, from counts and the clock only."""
 
     target: float
     began: float
@@ -122,19 +117,13 @@ class Adaptive(ComposableSampler):
 
 
 def ratio(argument: str | None) -> Sampler:
-    """Return the sampler `headgate_ratio`.
-
-    `argument` is the probability, 1 if it makes no sense.
-    """
+    """Return the sampler `headgate_ratio`; the argument is the probability, 1 if it makes no sense."""
     probability = _number(argument, 1.0)
     return Consistent(composable_traceid_ratio_based(min(1.0, max(0.0, probability))))
 
 
 def adaptive(argument: str | None) -> Sampler:
-    """Return the sampler `headgate_adaptive`.
-
-    `argument` is the number of traces a second, 100 if it makes no sense.
-    """
+    """Return the sampler `headgate_adaptive`; the argument is traces a second, 100 if it makes no sense."""
     target = _number(argument, 100.0)
     return Consistent(Adaptive(target if target > 0 else 100.0))
 

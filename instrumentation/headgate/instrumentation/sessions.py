@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 
 def identify(user: object = None, session: object = None) -> None:
-    """Attribute the current request, task or thread to `user` and `session` from now on.
-
-    None leaves a part as it is.
+    """Attribute the current request, task or thread to `user` and `session`; None changes nothing.
 
     The current span and the one that entered this process are marked too, so it may be called after
     authentication.
@@ -38,9 +36,7 @@ def identify(user: object = None, session: object = None) -> None:
 
 
 class session:  # noqa: N801  # used as a verb: `with session(user="u1"):`
-    """Everything inside the `with` block belongs to one session.
-
-    A visit of a user, a run of a script (REQ-EVT-04).
+    """One session around a `with` block: a visit of a user, a run of a script (REQ-EVT-04).
 
     Recorded as `session.start` and `session.end` events. `id` defaults to 128 random bits. Works
     around `await` as well.

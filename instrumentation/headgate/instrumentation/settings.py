@@ -21,10 +21,7 @@ _YES = frozenset({"1", "true", "yes", "on", "local", "enabled"})
 
 
 class Settings(NamedTuple):
-    """The settings in force.
-
-    `mode` is off, local, otel or an address, and `asked` says whether it was set at all.
-    """
+    """The settings in force; `mode` is off, local, otel or an address, `asked` whether it was set."""
 
     do_not_track: bool
     mode: str
@@ -63,10 +60,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def telemetry_mode(text: str) -> str:
-    """Return the mode that HEADGATE_TELEMETRY asks for.
-
-    Anything not understood is off, because consent is never guessed.
-    """
+    """Return the mode asked for; what is not understood is off, because consent is never guessed."""
     text = text.strip()
     low = text.lower()
     if low in _YES:
@@ -79,10 +73,7 @@ def telemetry_mode(text: str) -> str:
 
 
 def state_directory(environ: Mapping[str, str]) -> Path:
-    """Return the user's state directory for local telemetry.
-
-    XDG on Unix, LOCALAPPDATA on Windows.
-    """
+    """Return the user's directory for local telemetry, by XDG on Unix, in LOCALAPPDATA on Windows."""
     if os.name == "nt":
         root = Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     else:

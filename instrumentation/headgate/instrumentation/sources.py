@@ -1,6 +1,4 @@
-"""Where a request says who is asking.
-
-A header, a cookie, a claim of a JWT, or what a function of the application answers.
+"""Where a request says who asks: a header, a cookie, a token's claim, or the application's function.
 
 A JWT is read, not verified: this is analytics, never authorization. HEADGATE_USER_FROM and
 HEADGATE_SESSION_FROM use the notation that `parse` reads.
@@ -54,10 +52,7 @@ Source = Callable[[Request], object]
 
 
 def first(sources: Sequence[Source], request: Request) -> str:
-    """Return the first identifier that a source finds, or the empty string.
-
-    A source that raises has found nothing.
-    """
+    """Return the first identifier that a source finds, or the empty string; errors find nothing."""
     for source in sources:
         try:
             found = identifier(source(request))
@@ -71,20 +66,14 @@ def first(sources: Sequence[Source], request: Request) -> str:
 
 @lru_cache(maxsize=32)
 def parse(text: str) -> tuple[Source, ...]:
-    """Return the sources of a comma-separated list such as `jwt:authorization:sub,cookie:uid`.
-
-    Unknown ones are left out.
-    """
+    """Return the sources of a list such as `jwt:authorization:sub,cookie:uid`, without unknown ones."""
     return tuple(
         source for item in text.split(",") if item.strip() and (source := _source(item.strip()))
     )
 
 
 def claim(token: str, name: str) -> str:
-    """Return the claim `name` of a JSON Web Token, unverified.
-
-    The empty string if there is none.
-    """
+    """Return the claim `name` of a JSON Web Token, unverified, or the empty string."""
     parts = token.strip().split(".")
     if len(parts) != 3 or len(token) > 16384:
         return ""

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 
 class Switch:
-    """The state; `generation` grows with each change.
-
-    So that cached tracers can tell that they are stale.
-    """
+    """The state; `generation` grows with each change, so that cached tracers can be told stale."""
 
     __slots__ = ("generation", "mode", "on", "reason")
 

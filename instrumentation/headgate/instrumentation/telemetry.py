@@ -49,10 +49,7 @@ class Status:
 
 
 class _State:
-    """The recorder in use; built at the first call that needs one.
-
-    So that importing costs nothing.
-    """
+    """The recorder in use, built at the first call that needs one: importing costs nothing."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -82,9 +79,7 @@ def settings() -> Settings:
 
 
 def enable(mode: str = LOCAL) -> Status:
-    """Record from now on: `local` (files here).
-
-    `otel` (the application's own set-up) or an http(s) address.
+    """Record from now on: `local` files, the application's own `otel`, or an http(s) address.
 
     DO_NOT_TRACK=1 and OTEL_SDK_DISABLED=true keep it off; the returned status says so.
     """
@@ -129,10 +124,7 @@ def status() -> Status:
 
 
 def purge() -> tuple[Path, ...]:
-    """Delete all local telemetry of this user, whichever program wrote it.
-
-    Returns what was deleted.
-    """
+    """Delete all local telemetry of this user, whichever program wrote it, and return its paths."""
     if switch.on and switch.mode == LOCAL:
         # What is still queued must not reappear a moment later.
         flush()

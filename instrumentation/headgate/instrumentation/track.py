@@ -39,9 +39,7 @@ def track(
     arrays: bool = True,
     memory: bool = False,
 ) -> T | Callable[[T], T]:
-    """Record calls of a function, coroutine function.
-
-    Generator function or class (its public methods and `__call__`).
+    """Record each call of a function, coroutine or generator function, or of a class's public methods.
 
     `name` replaces `module.qualname`; it must not vary with data. `parameters` lists the arguments
     to record by value (redacted, at most 128 characters; on a class, where a method has them).

@@ -72,10 +72,7 @@ def _general(function: Function, plan: Plan) -> Function:
 
 @functools.lru_cache(maxsize=512)
 def _factory(shape: tuple[tuple[str, Any, bool], ...]) -> Function:
-    """Return a function that makes wrappers for functions of this shape.
-
-    (name, kind, has a default) of each parameter.
-    """
+    """Return a maker of wrappers for functions of one shape: each parameter's name, kind and default."""
     declared: list[str] = []
     positional: list[str] = []
     named: list[str] = []
