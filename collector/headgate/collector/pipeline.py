@@ -1,7 +1,7 @@
 """From a request's bytes to rows in ClickHouse; the only module that knows the order of the stages.
 
-receive:  bytes -> check -> retransmission? -> journal -> fdatasync -> acknowledge          (any thread)
-process:  sealed segment -> decode, derive, roll up, encode -> insert with tokens -> release (one thread)
+receive:  bytes -> check -> retransmission? -> journal -> fdatasync -> acknowledge                   (any thread)
+process:  sealed segment -> decode, derive, roll up, encode -> plan -> insert with tokens -> release (one thread)
 
 Acknowledgement: `accept` returns a future that is done when the request is valid and its record is on disk, never
 before. What is acknowledged reaches ClickHouse exactly once: see `headgate.collector.journal` for every crash point.
@@ -16,46 +16,32 @@ import logging
 import threading
 from collections import Counter, deque
 from concurrent.futures import Future
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from headgate.collector.check import examine
 from headgate.collector.delivery import Delivery
-from headgate.collector.errors import CollectorError, Malformed, Retryable
-from headgate.collector.journal import Append, Journal, SegmentFile, read_digests
+from headgate.collector.errors import Malformed, Retryable
+from headgate.collector.filling import Filling, Limits
+from headgate.collector.journal import Append, Journal, SegmentFile
 from headgate.collector.ledger import Entry, Tally, minute_of
 from headgate.collector.process import Request
+from headgate.collector.quarantine import Quarantine
 from headgate.collector.record import LEDGER, Record, pack
 from headgate.collector.release import Releaser
 from headgate.collector.retransmission import Retransmissions, digest
 from headgate.collector.segment import KINDS, Segment
+from headgate.collector.signals import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from headgate.collector.signals import Signal
     from headgate.store import Store
 
+__all__ = ["Limits", "Pipeline"]
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When a segment is sealed, and how much may wait.
-
-    A segment is sealed at `segment_bytes` or `segment_items`, or by age: `busy_age_s` when it has `busy_items`, else
-    `idle_age_s`. `memory_bytes` bounds the requests in memory: beyond half of it sealed segments are read back from
-    disk, beyond all of it senders are told to come back. `journal_bytes` bounds the files.
-    """
-
-    segment_bytes: int = 32 << 20
-    segment_items: int = 100_000
-    busy_items: int = 1000
-    busy_age_s: float = 1.0
-    idle_age_s: float = 4.0
-    memory_bytes: int = 256 << 20
-    journal_bytes: int = 4 << 30
 
 
 class Pipeline:
@@ -70,9 +56,12 @@ class Pipeline:
         monotonic_s: Callable[[], float],
         new_id: Callable[[], str],
         make_durable: Callable[[], None],
-        limits: Limits = Limits(),  # frozen
+        limits: Limits = Limits(),  # noqa: B008  # frozen
     ) -> None:
-        """Use `directory` for the journal; `make_durable` returns when what the store has taken is on its disk."""
+        """Use `directory` for the journal; `new_id` returns 32 random hex digits.
+
+        `make_durable` returns when what the store has taken is on its disk, or raises OSError.
+        """
         self._database = store.database
         self._clock_ns = clock_ns
         self._monotonic_s = monotonic_s
@@ -82,35 +71,31 @@ class Pipeline:
             clock_ns=clock_ns,
             new_id=new_id,
             limit_bytes=limits.journal_bytes,
+            reserve_bytes=limits.reserve_bytes,
             sealed=self._sealed,
         )
         self._retransmissions = Retransmissions(directory)
         self._releaser = Releaser(self._journal, self._retransmissions, make_durable)
-        self._delivery = Delivery(store, directory / "quarantine")
-        self._changed = threading.Condition()
-        self._open: list[Request] = []
-        self._open_bytes = 0
-        self._open_since_s = 0.0
-        self._entries: list[Entry] = []
+        self.quarantine = Quarantine(directory / "quarantine")
+        self._delivery = Delivery(store, self.quarantine)
+        self._changed = threading.Condition()  # guards everything below
+        self._filling = Filling(limits)
+        self._sealing = False
         self._tally = Tally()
+        self._tallies_under_way = 0
         self._waiting: deque[Segment] = deque()
         self._memory_bytes = 0
         self._sealed_count = self._stored_count = 0
-        self._urgent = False
-        self._closing = False
+        self._urgent = self._closing = self._finished = False
         self.received: Counter[Signal] = Counter()
-        self.stored: Counter[Signal] = Counter()
-        self.rejected: Counter[Signal] = Counter()
-        self.duplicate: Counter[Signal] = Counter()
+        self.stored, self.rejected, self.duplicate = (Counter[Signal]() for _ in range(3))
         self._thread = threading.Thread(target=self._run, name="headgate-process", daemon=True)
 
     def start(self) -> None:
         """Take up what an earlier process left, and begin."""
-        now_ns = self._clock_ns()
-        self._retransmissions.load(now_ns)
+        self._retransmissions.load(self._clock_ns())
         for file in self._journal.leftovers():
-            for arrival_ns, identity in read_digests(file):
-                self._retransmissions.accepted(identity, arrival_ns)
+            self._retransmissions.recall(file)
             self._waiting.append(Segment(file, None))
             self._sealed_count += 1
         if self._waiting:
@@ -127,7 +112,8 @@ class Pipeline:
         """Validate a request (protobuf bytes) and write it to the journal.
 
         Raises Malformed at once, counted as rejected, or Retryable when there is no room or we are stopping. The
-        future is done when the request is durable, and fails with Retryable when it could not be made so.
+        future is done when the request is durable, and fails with Retryable when it could not be made so; it cannot
+        be cancelled, since it may be shared by the request and its retransmissions.
         """
         arrival_ns = self._clock_ns()
         try:
@@ -135,44 +121,40 @@ class Pipeline:
         except Malformed:
             self.reject(signal, len(body))
             raise
+        request = Request(signal, body, items, arrival_ns)
         identity = digest(self._database, signal, body) if recognisable else b""
         outcome: Future[None] = Future()
+        outcome.set_running_or_notify_cancel()
         with self._changed:
             if self._closing:
                 raise Retryable("the collector is stopping")
-            self.received[signal] += items
             original = self._retransmissions.find(identity, arrival_ns) if identity else None
-            if original is not None:
-                self._count("Duplicate", signal, items, len(body))
-                return original
-            if self._memory_bytes + len(body) > self._limits.memory_bytes and self._memory_bytes:
-                self.received[signal] -= items
-                raise Retryable("the collector is busy: too many bytes wait to be stored")
-            self._memory_bytes += len(body)
-            if identity:
-                self._retransmissions.begin(identity, arrival_ns, outcome)
-        request = Request(signal, body, items, arrival_ns)
+            if original is None:
+                if (
+                    self._memory_bytes + len(body) > self._limits.memory_bytes
+                    and self._memory_bytes
+                ):
+                    raise Retryable("the collector is busy: too many bytes wait to be stored")
+                self._memory_bytes += len(body)
+                self.received[signal] += items
+                if identity:
+                    self._retransmissions.begin(identity, arrival_ns, outcome)
+        if original is not None:
+            original.add_done_callback(partial(self._joined, request))
+            return original
         record = pack(Record(KINDS[signal], arrival_ns, items, identity, body))
-        try:
-            self._journal.append(
-                Append(
-                    record, items, lambda result: self._written(request, identity, outcome, result)
-                )
-            )
-        except Retryable as error:
-            self._written(request, identity, outcome, error)
+        written = partial(self._written, request, identity, outcome)
+        self._journal.append(Append(record, items, written))
         return outcome
 
     def reject(self, signal: Signal, size: int, items: int = 1) -> None:
         """Count a request that was refused for good; it has one item as far as we know."""
-        with self._changed:
-            self.received[signal] += items
-            self._count("Rejected", signal, items, size)
+        self._count(self.rejected, "Rejected", signal, items, size)
 
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until everything acknowledged so far is stored; return False when that took too long."""
         with self._changed:
-            pending = bool(self._open or self._tally)
+            pending = bool(self._filling or self._tally or self._tallies_under_way)
             ticket = self._sealed_count + pending
             self._urgent = self._urgent or pending
             self._changed.notify_all()
@@ -190,10 +172,11 @@ class Pipeline:
             stored = self._changed.wait_for(
                 lambda: self._stored_count >= self._sealed_count, deadline_s - self._monotonic_s()
             )
-        self._delivery.stop()
-        with self._changed:
-            self._urgent = True
+            self._finished = True
             self._changed.notify_all()
+            if not stored:
+                log.warning("%d segments are left for the next start", len(self._waiting))
+        self._delivery.stop()
         self._thread.join(2.0)
         return stored
 
@@ -211,125 +194,107 @@ class Pipeline:
                 self.received[request.signal] -= request.items
                 self._retransmissions.failed(identity)
             else:
-                if not self._open:
-                    self._open_since_s = self._monotonic_s()
+                if not self._filling:
                     self._changed.notify_all()
-                self._open.append(request)
-                self._open_bytes += len(request.body)
+                self._filling.add(request, self._monotonic_s())
                 if identity:
                     self._retransmissions.accepted(identity, request.arrival_ns)
-                if (
-                    result.size >= self._limits.segment_bytes
-                    or result.items >= self._limits.segment_items
-                ):
+                if self._filling.full and not self._sealing:
+                    self._sealing = True
                     self._journal.seal()
         if isinstance(result, Retryable):
             outcome.set_exception(result)
         else:
             outcome.set_result(None)
 
+    def _joined(self, request: Request, original: Future[None]) -> None:
+        """Count a retransmission, once it has its original's outcome: a refusal is nothing that was received."""
+        if original.exception() is None:
+            size = len(request.body)
+            self._count(self.duplicate, "Duplicate", request.signal, request.items, size)
+
     def _sealed(self, file: SegmentFile) -> None:
         """Queue a segment that the journal has closed; called in the journal's thread."""
         with self._changed:
-            contents: tuple[list[Request], list[Entry]] | None = (self._open, self._entries)
+            filled, self._filling = self._filling, Filling(self._limits)
+            contents: tuple[list[Request], list[Entry]] | None = (filled.requests, filled.entries)
             if self._waiting and self._memory_bytes > self._limits.memory_bytes // 2:
                 contents = None
-                self._memory_bytes -= self._open_bytes
-            self._open, self._entries, self._open_bytes = [], [], 0
+                self._memory_bytes -= filled.size
+            if self._tally:
+                self._filling.begin(self._monotonic_s())
             self._waiting.append(Segment(file, contents))
             self._sealed_count += 1
-            self._urgent = False
+            self._urgent = self._sealing = False
             self._changed.notify_all()
 
-    def _count(self, fate: str, signal: Signal, items: int, size: int) -> None:
-        """Note something that is not stored; the caller holds the lock."""
-        counter = self.rejected if fate == "Rejected" else self.duplicate
-        counter[signal] += items
-        if not self._tally and not self._open:
-            self._open_since_s = self._monotonic_s()
-        self._tally.add(Entry(minute_of(self._clock_ns()), signal, b"", fate, items, size))
-        self._changed.notify_all()
+    def _count(
+        self, counter: Counter[Signal], fate: str, signal: Signal, items: int, size: int
+    ) -> None:
+        """Note something that was received and is not stored."""
+        entry = Entry(minute_of(self._clock_ns()), signal, b"", fate, items, size)
+        with self._changed:
+            self.received[signal] += items
+            counter[signal] += items
+            self._tally.add(entry)
+            self._filling.begin(self._monotonic_s())
+            self._changed.notify_all()
 
     def _write_tally(self) -> None:
         """Send what was refused and dropped the way of the data: into the journal."""
         with self._changed:
             entries = self._tally.take()
-        if not entries:
-            return
+            if not entries:
+                return
+            self._tallies_under_way += 1
 
         def written(result: SegmentFile | Retryable) -> None:
             with self._changed:
+                self._tallies_under_way -= 1
                 if isinstance(result, Retryable):
                     for entry in entries:
                         self._tally.add(entry)
                 else:
-                    self._entries += entries
+                    self._filling.entries += entries
 
         record = Record(LEDGER, self._clock_ns(), 0, b"", Entry.write(entries))
-        try:
-            self._journal.append(Append(pack(record), 0, written))
-        except Retryable as error:
-            written(error)
+        self._journal.append(Append(pack(record), 0, written))
 
     def _run(self) -> None:
         while (segment := self._next()) is not None:
             try:
-                requests, entries = segment.load()
-            except OSError as error:
-                log.error("segment %s cannot be read and is skipped: %s", segment.file.path, error)  # noqa: TRY400
-                requests, entries = [], []
-            try:
-                self._delivery.deliver(segment.file.id, requests, entries)
-            except CollectorError as error:  # we are stopping: the segment waits in the journal
-                log.warning("%s is left for the next start: %s", segment.file.path.name, error)
-                return
+                delivered = self._delivery.deliver(segment)
+            except Retryable:  # we are stopping: it is left for the next start
+                break
             with self._changed:
-                for request in requests:
-                    self.stored[request.signal] += request.items
+                self.stored.update(delivered.stored)
+                self.rejected.update(delivered.rejected)
                 if segment.contents is not None:
-                    self._memory_bytes -= sum(len(request.body) for request in requests)
+                    self._memory_bytes -= sum(len(r.body) for r in segment.contents[0])
                 self._waiting.popleft()
                 self._stored_count += 1
                 self._releaser.add(segment.file, self._clock_ns())
                 self._changed.notify_all()
-        self._release()
-
-    def _release(self) -> None:
-        """Release what is stored; what cannot be released now is tried again with the next."""
-        try:
-            self._releaser.release(self._clock_ns())
-        except OSError as error:
-            log.error("stored segments cannot be removed yet: %s", error)  # noqa: TRY400
+        self._releaser.release(self._clock_ns())
 
     def _next(self) -> Segment | None:
         """Return the oldest sealed segment, sealing one when it is time; None when stopping and all is stored."""
         asked_s = float("-inf")
         while True:
+            if self._releaser.due(self._clock_ns()):
+                self._releaser.release(self._clock_ns())
             with self._changed:
-                now_s = self._monotonic_s()
-                due_s = self._due_s()
-                if self._waiting:
-                    segment = self._waiting[0]
-                    break
-                if self._closing and self._urgent:
+                if self._finished:
                     return None
-                due = self._urgent or now_s >= due_s
+                if self._waiting and not self._releaser.behind:
+                    return self._waiting[0]
+                now_s = self._monotonic_s()
+                due_s = self._filling.due_s
+                due = (self._urgent or now_s >= due_s) and not self._waiting
                 seal = due and not self._closing and now_s >= asked_s + 1.0
-                if not seal and not self._releaser.due(self._clock_ns()):
+                if not seal:
                     self._changed.wait(min(max(due_s - now_s, 0.05), 0.5))
             if seal:
                 self._write_tally()
                 self._journal.seal()
                 asked_s = now_s
-            elif self._releaser.due(self._clock_ns()):
-                self._release()
-        if self._releaser.due(self._clock_ns()):
-            self._release()
-        return segment
-
-    def _due_s(self) -> float:
-        """Return when the open segment is to be sealed; the caller holds the lock."""
-        if not (self._open or self._tally):
-            return float("inf")
-        busy = sum(request.items for request in self._open) >= self._limits.busy_items
-        return self._open_since_s + (self._limits.busy_age_s if busy else self._limits.idle_age_s)

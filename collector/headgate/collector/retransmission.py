@@ -7,6 +7,7 @@ them. The table has a fixed number of places; when one is taken away before its 
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 from collections import OrderedDict
@@ -15,14 +16,17 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
-from headgate.collector.journal import sync_directory
+from headgate.collector.journal import read_digests
+from headgate.collector.quarantine import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from headgate.collector.journal import SegmentFile
     from headgate.collector.signals import Signal
 
+log = logging.getLogger(__name__)
 REMEMBER_NS = 600 * 10**9
 PLACES = 262_144
 _ENTRY = struct.Struct("<q16s")
@@ -30,14 +34,17 @@ _ENTRY = struct.Struct("<q16s")
 
 def digest(database: str, signal: Signal, body: bytes) -> bytes:
     """Return the identity of a request in a database."""
-    return xxhash.xxh3_128_digest(f"{database}\0{signal}\0".encode() + body)
+    hasher = xxhash.xxh3_128(f"{database}\0{signal}\0".encode())
+    hasher.update(body)
+    return hasher.digest()
 
 
 class Retransmissions:
     """Digests of requests under way or accepted; not thread-safe, its owner holds a lock."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, places: int = PLACES) -> None:
         self._directory = directory
+        self._places = places
         self._known: OrderedDict[bytes, tuple[int, Future[None] | None]] = OrderedDict()
         self._logs: list[tuple[int, Path]] = []
         self.evicted_early = 0
@@ -55,29 +62,45 @@ class Retransmissions:
 
     def begin(self, identity: bytes, now_ns: int, outcome: Future[None]) -> None:
         """Remember a request that is under way."""
-        self._known[identity] = (now_ns, outcome)
-        self._known.move_to_end(identity)
-        while len(self._known) > PLACES:
-            _, (arrival_ns, _) = self._known.popitem(last=False)
-            self.evicted_early += now_ns - arrival_ns <= REMEMBER_NS
+        self._known.pop(identity, None)
+        self._remember(identity, now_ns, outcome)
 
     def accepted(self, identity: bytes, arrival_ns: int) -> None:
         """Remember a request that was acknowledged."""
-        self._known[identity] = (arrival_ns, None)
+        self._remember(identity, arrival_ns, None)
+
+    def _remember(self, identity: bytes, arrival_ns: int, outcome: Future[None] | None) -> None:
+        self._known[identity] = (arrival_ns, outcome)
+        while len(self._known) > self._places:
+            _, (first_ns, _) = self._known.popitem(last=False)
+            self.evicted_early += arrival_ns - first_ns <= REMEMBER_NS
 
     def failed(self, identity: bytes) -> None:
         """Forget a request that was refused: it may come again."""
         self._known.pop(identity, None)
 
     def load(self, now_ns: int) -> None:
-        """Read the digest logs that an earlier process left, and remove those that are too old."""
+        """Read the digest logs that an earlier process left.
+
+        A digest from the future is one from before the clock was set back: it is remembered like the others.
+        """
         for path in sorted(self._directory.glob("*.digests")):
             newest = 0
             for arrival_ns, identity in _ENTRY.iter_unpack(_whole_entries(path.read_bytes())):
                 newest = max(newest, arrival_ns)
-                if abs(now_ns - arrival_ns) <= REMEMBER_NS:
+                if now_ns - arrival_ns <= REMEMBER_NS:
                     self.accepted(identity, arrival_ns)
             self._logs.append((newest, path))
+
+    def recall(self, segment: SegmentFile) -> None:
+        """Remember the requests of a segment that an earlier process left."""
+        try:
+            found = read_digests(segment)
+        except OSError as error:  # its delivery will say what becomes of it
+            log.error("%s: retries of its requests will not be noticed: %s", segment.path, error)  # noqa: TRY400  # no trace is needed
+            return
+        for arrival_ns, identity in found:
+            self.accepted(identity, arrival_ns)
 
     def persist(self, name: str, entries: Iterable[tuple[int, bytes]], now_ns: int) -> None:
         """Write the digests of a segment that is about to be removed, durably, and remove logs of the past."""

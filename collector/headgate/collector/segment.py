@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from headgate.collector.journal import SegmentFile, read
 from headgate.collector.ledger import Entry
 from headgate.collector.process import Request
 from headgate.collector.record import LEDGER, LOGS, METRICS, TRACES
 from headgate.collector.signals import Signal
+
+if TYPE_CHECKING:
+    from headgate.collector.quarantine import Quarantine
 
 KINDS = {Signal.TRACES: TRACES, Signal.METRICS: METRICS, Signal.LOGS: LOGS}
 _SIGNALS = {kind: signal for signal, kind in KINDS.items()}
@@ -21,12 +25,15 @@ class Segment:
     file: SegmentFile
     contents: tuple[list[Request], list[Entry]] | None
 
-    def load(self) -> tuple[list[Request], list[Entry]]:
-        """Return the requests and the ledger entries, in the order written."""
+    def load(self, quarantine: Quarantine) -> tuple[list[Request], list[Entry]]:
+        """Return the requests and the ledger entries, in the order written.
+
+        Records that are damaged go into quarantine. Raises OSError.
+        """
         if self.contents is not None:
             return self.contents
         requests, entries = [], []
-        for record in read(self.file):
+        for record in read(self.file, quarantine):
             if record.kind == LEDGER:
                 entries += Entry.read(record.body)
             else:

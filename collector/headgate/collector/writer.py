@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headgate.collector.errors import Permanent, Retryable
+from headgate.store import StoreError
 
 if TYPE_CHECKING:
     from headgate.collector.block import Block
@@ -23,30 +24,24 @@ SETTINGS = {
     "deduplicate_insert": "enable",
     "deduplicate_blocks_in_dependent_materialized_views": 1,
 }
-# The engine will say the same however often it is asked: wrong data, types or names, too many partitions.
+# What ClickHouse says of data that it will never take. Whatever else goes wrong may heal: a table that is missing
+# can be made, a column added, memory freed.
 _PERMANENT_CODES = {
-    6,
-    10,
-    16,
-    20,
-    27,
-    33,
-    36,
-    41,
-    43,
-    44,
-    47,
-    50,
-    53,
-    60,
-    62,
-    69,
-    70,
-    72,
-    107,
-    117,
-    252,
+    6,  # CANNOT_PARSE_TEXT
+    27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+    33,  # CANNOT_READ_ALL_DATA
+    41,  # CANNOT_PARSE_DATETIME
+    53,  # TYPE_MISMATCH
+    69,  # ARGUMENT_OUT_OF_BOUND
+    70,  # CANNOT_CONVERT_TYPE
+    72,  # CANNOT_PARSE_NUMBER
+    117,  # INCORRECT_DATA
+    128,  # TOO_LARGE_ARRAY_SIZE
+    131,  # TOO_LARGE_STRING_SIZE
+    190,  # SIZES_OF_ARRAYS_DONT_MATCH
 }
+# Code 252 is also that of merges which do not keep up.
+_TOO_MANY_PARTITIONS = "partitions for single INSERT block"
 
 
 def insert_block(store: Store, token: str, block: Block) -> None:
@@ -60,13 +55,14 @@ def insert_block(store: Store, token: str, block: Block) -> None:
         )
     except ClickHouseError as error:
         raise _classify(block, error) from error
-    except OSError as error:
+    except (OSError, StoreError) as error:
         raise Retryable(f"cannot insert into {block.table}: {error}") from error
 
 
 def _classify(block: Block, error: ClickHouseError) -> Permanent | Retryable:
     match = re.search(r"[Cc]ode:? (\d+)", str(error))
     message = f"ClickHouse refused {block.rows} rows for {block.table}: {error}"
-    if match and int(match[1]) in _PERMANENT_CODES:
+    permanent = match is not None and int(match[1]) in _PERMANENT_CODES
+    if permanent or _TOO_MANY_PARTITIONS in str(error):
         return Permanent(message)
     return Retryable(message)
