@@ -1,0 +1,66 @@
+"""Thin the rows of `events` by person, so that distinct counts, funnels and retention stay estimable.
+
+A row is kept iff the low 56 bits of its person's hash are at least T: the rule of traces, with the hash as R. The
+person is the user, else the session, else the trace. Whoever is kept at a high threshold is kept at every lower one,
+so a window of changing thresholds can be thinned to its largest, which makes it an exact Bernoulli sample of people;
+rows then count (and weigh) 2^56 / (2^56 - T). T depends on how many rows arrived, never on whose they are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headgate.collector.sampler.thresholds import threshold_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headgate.collector.sampler.window import Window
+
+MASK56 = np.uint64((1 << 56) - 1)
+STEPS = 8  # to an octave: thresholds change rarely, and keep at least 92 % of the budget
+
+
+def person(
+    user: NDArray[np.uint64], session: NDArray[np.uint64], trace_lo: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Return whose each row is: the hash of the user, else of the session (0: none), else the trace's low 64 bits."""
+    return np.where(user != 0, user, np.where(session != 0, session, trace_lo))
+
+
+def events_threshold(rows: float, budget: float) -> int:
+    """Return T for this many rows in the last 60 seconds and a budget of rows a minute, rounded to keep fewer."""
+    if not budget > 0:
+        raise ValueError(f"the budget of events must be above 0 rows a minute, not {budget}")
+    if rows <= budget:
+        return 0
+    step = math.floor(STEPS * math.log2(budget / rows))
+    return int(threshold_of(np.array([2.0 ** (step / STEPS)]))[0])
+
+
+def persons_kept(person: NDArray[np.uint64], threshold: int) -> NDArray[np.bool_]:
+    """Return which rows a threshold keeps."""
+    kept: NDArray[np.bool_] = (person & MASK56).astype(np.int64) >= threshold
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Thinned:
+    """The event rows of one segment that are kept, the threshold to record with them, the window for the next."""
+
+    kept: NDArray[np.bool_]
+    threshold: int
+    window: Window
+
+
+def thin_events(
+    person: NDArray[np.uint64], arrival_ns: NDArray[np.int64], budget: float, window: Window
+) -> Thinned:
+    """Thin a segment's event rows to a budget of rows a minute."""
+    observed = window.observe(arrival_ns, arrival_ns)
+    threshold = events_threshold(observed.rows, budget)
+    return Thinned(persons_kept(person, threshold), threshold, observed.window)

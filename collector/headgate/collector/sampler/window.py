@@ -1,0 +1,86 @@
+"""What arrived in the last 60 seconds: requests and rows, and by how much more was kept of them than the law allows.
+
+Counted in quarter seconds of arrival time. A segment covers several of them, and is given the largest count that
+stood at any of its own arrivals: nothing that arrives after a threshold is crossed sees a count from before.
+Counts are of what arrived and surpluses are of what was *expected* to be kept: nothing here depends on the draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BUCKET_NS = 250_000_000
+BUCKETS = 241  # 60 seconds, and the quarter second that the window begins in
+_REQUESTS, _ROWS, _REQUESTS_SURPLUS, _ROWS_SURPLUS = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Sums [BUCKETS, 4] by quarter second, the last of which is number `head` since the epoch."""
+
+    head: int
+    sums: NDArray[np.float64]
+
+    @classmethod
+    def empty(cls) -> Window:
+        """Return a window in which nothing has arrived."""
+        return cls(0, np.zeros((BUCKETS, 4)))
+
+    def observe(self, requests_ns: NDArray[np.int64], rows_ns: NDArray[np.int64]) -> Observed:
+        """Add arrivals, one time for each request and each row; in any order, either may be empty.
+
+        A clock that was set back moves the window with it: what was counted stays counted.
+        """
+        if not rows_ns.size and not requests_ns.size:
+            return Observed(self, 0.0, 0.0)
+        times = [times // BUCKET_NS for times in (requests_ns, rows_ns)]
+        last = max(int(bucket.max()) for bucket in times if bucket.size)
+        moved = last - self.head
+        if -BUCKETS < moved < 0:
+            last, moved = self.head, 0
+        moved = max(0, moved)
+        series = np.zeros((2 * BUCKETS, 4))
+        if moved < 2 * BUCKETS:
+            start = BUCKETS - moved
+            series[max(0, start) : start + BUCKETS] = self.sums[max(0, -start) :]
+        peaks = []
+        for column, bucket in enumerate(times):
+            place = np.clip(bucket - (last - 2 * BUCKETS + 1), BUCKETS, 2 * BUCKETS - 1)
+            arrived = np.bincount(place, minlength=2 * BUCKETS)
+            series[:, column] += arrived
+            total = np.cumsum(series[:, column])
+            sliding = total[BUCKETS:] - total[:BUCKETS]
+            peaks.append(float(sliding[arrived[BUCKETS:] > 0].max(initial=0.0)))
+        return Observed(Window(last, series[BUCKETS:]), peaks[0], peaks[1])
+
+    @property
+    def requests_surplus(self) -> float:
+        """Return how many requests more than allowed were expected to be kept."""
+        return float(self.sums[:, _REQUESTS_SURPLUS].sum())
+
+    @property
+    def rows_surplus(self) -> float:
+        """Return how many rows more than allowed were expected to be kept."""
+        return float(self.sums[:, _ROWS_SURPLUS].sum())
+
+    def charge(self, requests: float, rows: float) -> Window:
+        """Return the window with this much more surplus (negative: less) in its last bucket."""
+        sums = self.sums.copy()
+        sums[-1, _REQUESTS_SURPLUS] += requests
+        sums[-1, _ROWS_SURPLUS] += rows
+        return Window(self.head, sums)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A window after new arrivals, and the largest counts of 60 seconds that stood at any of them."""
+
+    window: Window
+    requests: float
+    rows: float
