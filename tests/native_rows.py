@@ -10,12 +10,14 @@ from clickhouse_connect.driver.ctypes import RespBuffCls
 from clickhouse_connect.driver.query import QueryContext
 from clickhouse_connect.driver.transform import NativeTransform
 
+from headgate.collector.writer import insert_block
 from headgate.store.columns import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headgate.collector.block import Block
+    from headgate.store import Store
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
@@ -41,24 +43,35 @@ def rows_of(blocks: Iterable[Block]) -> Tables:
     """Return the rows of every table, in the order of the blocks; strings are bytes, times are integers."""
     tables: Tables = defaultdict(list)
     for block in blocks:
-        source = RespBuffCls(_Once(block.data))
-        context = QueryContext("", query_formats=FORMATS, column_oriented=True)
-        result = NativeTransform.parse_response(source, context)
-        columns = COLUMNS[block.table]
-        assert result.column_names == tuple(column.name for column in columns)
-        assert block.rows == result.row_count > 0
-        values = [plain(column) for column in result.result_columns]
-        tables[block.table] += [
-            dict(zip(result.column_names, row, strict=True)) for row in zip(*values, strict=True)
-        ]
+        columns = columns_of(block.data)
+        assert list(columns) == [column.name for column in COLUMNS[block.table]]
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        assert block.rows == len(rows) > 0
+        tables[block.table] += rows
     return dict(tables)
+
+
+def columns_of(data: bytes) -> dict[str, list[Any]]:
+    """Return the columns of Native blocks, written one after the other."""
+    context = QueryContext("", query_formats=FORMATS, column_oriented=True)
+    result = NativeTransform.parse_response(RespBuffCls(_Once(data)), context)
+    return {
+        name: [plain(value) for value in column]
+        for name, column in zip(result.column_names, result.result_columns, strict=True)
+    }
+
+
+def store_blocks(store: Store, segment: str, blocks: Iterable[Block]) -> None:
+    """Insert blocks as the collector does."""
+    for number, block in enumerate(blocks):
+        insert_block(store, f"{segment}/{block.table}/{number}", block)
 
 
 def plain(value: Any) -> Any:
     """Return a value with its lists and tuples as lists."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         return value
-    return [list(map(plain, item)) if isinstance(item, tuple) else plain(item) for item in value]
+    return [plain(item) for item in value]
 
 
 def differences(
