@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.queries import estimate
-from headgate.queries.estimate import Estimate
+
+if TYPE_CHECKING:
+    from headgate.queries.estimate import Estimate
 
 finite = st.floats(0.001, 1e9)
 
@@ -86,7 +89,7 @@ def _sampled(random: np.random.Generator, y: np.ndarray, p: np.ndarray) -> dict[
 
 
 def test_estimates_are_unbiased_and_their_intervals_cover() -> None:
-    """Over 400 samples, with unequal probabilities, means meet the truth and 95 % intervals hold it 90 to 99 % of times."""
+    """Over 400 unequal samples, means meet the truth and 95 % intervals hold it in 90 to 99 % of them."""
     random = np.random.default_rng(7)
     y = random.lognormal(0, 0.7, 4000)
     p = np.where(y > 1.5, 0.5, 0.15)  # what is sampled depends on the value, as rare slow calls do

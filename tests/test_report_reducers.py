@@ -78,6 +78,7 @@ def as_columns(report: str, drawn: list[Any]) -> dict[str, Columns]:
                 "message": f"m{duration}",
                 "failures": weight,
                 "timeouts": weight * (outcome == "timeout"),
+                "timeout_variance": extra * (outcome == "timeout"),
                 "user_hash": user,
             }
         )

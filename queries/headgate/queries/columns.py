@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         self.rows = len(next(iter(self._columns.values()))) if self._columns else 0
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        if not self.rows:
+        if not self.rows and name not in self._columns:
             return np.empty(0)
         return self._columns[name]
 
@@ -34,6 +35,14 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
     def __len__(self) -> int:
         return len(self._columns)
+
+    def chosen(self, rows: NDArray[Any] | slice) -> Columns:
+        """Return some of the rows: a mask, their numbers, or a slice."""
+        return Columns({name: values[rows] for name, values in self._columns.items()})
+
+    def sum(self, name: str) -> float:
+        """Return the sum of a column; 0 without rows."""
+        return float(self[name].sum())
 
     def replaced(self, name: str, values: NDArray[Any]) -> Columns:
         """Return the same columns with another one in the place of `name`."""
@@ -59,33 +68,17 @@ def _dtype(name: str) -> np.dtype[Any]:
     return np.dtype(object if name.startswith("U") else name)
 
 
-class Groups:
-    """The distinct pairs of two text columns, in ascending order, and which rows belong to each.
-
-    `labels[g]` is the pair of group g and `number[row]` the group of a row; `row(label)` is a group's number.
-    """
-
-    __slots__ = ("labels", "number")
-
-    def __init__(self, *texts: NDArray[Any]) -> None:
-        rows = list(zip(*(column.tolist() for column in texts), strict=True))
-        self.labels: list[tuple[Any, ...]] = sorted(set(rows))
-        place = {label: index for index, label in enumerate(self.labels)}
-        self.number = np.array([place[row] for row in rows], np.int64)
-
-    def sum(self, values: NDArray[Any], where: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-        """Return the sum of each group, over the rows for which `where` holds."""
-        chosen = values if where is None else np.where(where, values, 0)
-        return np.bincount(self.number, weights=chosen, minlength=len(self.labels))
-
-    def max(self, values: NDArray[Any], start: int = 0) -> NDArray[np.int64]:
-        """Return the largest integer of each group, `start` where there is none larger."""
-        result = np.full(len(self.labels), start, np.int64)
-        np.maximum.at(result, self.number, values.astype(np.int64))
-        return result
-
-    def min(self, values: NDArray[Any], start: int = 2**63 - 1) -> NDArray[np.int64]:
-        """Return the smallest integer of each group, `start` where there is none smaller."""
-        result = np.full(len(self.labels), start, np.int64)
-        np.minimum.at(result, self.number, values.astype(np.int64))
-        return result
+def parts(columns: Columns, *by: str) -> list[tuple[tuple[Any, ...], Columns]]:
+    """Return the rows of each different value of the columns `by`: (values, rows), in ascending order of values."""
+    if not columns.rows:
+        return []
+    keys = [np.unique(columns[name], return_inverse=True) for name in by]
+    order = np.lexsort([place for _, place in reversed(keys)])
+    places = np.column_stack([place[order] for _, place in keys])
+    starts = np.flatnonzero(np.r_[True, (places[1:] != places[:-1]).any(axis=1)])
+    arranged = columns.chosen(order)
+    found = []
+    for start, end in itertools.pairwise([*starts.tolist(), columns.rows]):
+        label = tuple(distinct[places[start, i]] for i, (distinct, _) in enumerate(keys))
+        found.append((label, arranged.chosen(slice(start, end))))
+    return found

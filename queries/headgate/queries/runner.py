@@ -117,8 +117,8 @@ def _store_errors() -> Iterator[None]:
 
 
 def _instant(moment: datetime) -> str:
-    """Return a time as ClickHouse reads it whatever its time zone: seconds since 1970 with a fraction."""
-    return f"{int(moment.timestamp())}.{moment.microsecond:06d}000"
+    """Return a time of a UTC window as text for parameters that say 'UTC': numbers of few digits are read as dates."""
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}000"
 
 
 def _with_fingerprints(

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge
 
-from headgate.queries.columns import Columns, Groups
+from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context, Params, Reduced, Report
 from headgate.queries.estimate import Estimate, at_least, count, exactly, rate
 
-WARN_BELOW_SUCCESS_RATE = 0.80
 ALERT_ABOVE_ERROR_RATE = 0.20
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERDICTS = (
     "`ok`; `alert` when error_rate > 0.20 (which is success_rate < 0.80); `no calls` without any"
 )
@@ -89,11 +89,10 @@ class Summary(Success):
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Rank operations, follow the days, and merge failures by fingerprint; rows by count, most first."""
     outcomes = columns["outcomes"]
-    whole = _success(outcomes, np.ones(outcomes.rows, bool))
+    whole = _success(outcomes)
     found = _groups(columns["failures"], columns["affected"])
     affected = np.unique(columns["affected"]["user_hash"])
-    sampled = bool(columns["failures"]["variance"].sum() > 0)
-    days = Groups(outcomes["day_s"])
+    sampled = columns["failures"].sum("variance") > 0
     summary = Summary(
         **whole,
         verdict=verdict(whole["error_rate"]),
@@ -102,10 +101,10 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         reliability=_reliability(outcomes),
         days=tuple(
             Day(
-                date=datetime.fromtimestamp(int(day), UTC).date().isoformat(),
-                **_success(outcomes, days.number == number),
+                date=(EPOCH + timedelta(seconds=int(day_s))).date().isoformat(),
+                **_success(part),
             )
-            for number, (day,) in enumerate(days.labels)
+            for (day_s,), part in parts(outcomes, "day_s")
         ),
     )
     return Reduced(summary, tuple(found[: context.params.limit]))
@@ -118,100 +117,73 @@ def verdict(error_rate: Estimate | None) -> str:
     return "alert" if error_rate.value > ALERT_ABOVE_ERROR_RATE else "ok"
 
 
-def _success(outcomes: Columns, mask: np.ndarray) -> dict[str, Any]:
-    def sums(chosen: np.ndarray) -> tuple[float, float, float]:
-        calls, variance, arrivals = (
-            float(outcomes[name][chosen].sum()) for name in ("calls", "variance", "arrivals")
-        )
-        return calls, variance, arrivals
-
-    calls = sums(mask)
-    well = sums(mask & (outcomes["outcome"] == "ok"))
-    failed = sums(mask & (outcomes["outcome"] != "ok"))
-    late = sums(mask & (outcomes["outcome"] == "timeout"))
+def _success(outcomes: Columns) -> dict[str, Any]:
+    well = outcomes.chosen(outcomes["outcome"] == "ok")
+    failed = outcomes.chosen(outcomes["outcome"] != "ok")
+    late = outcomes.chosen(outcomes["outcome"] == "timeout")
+    calls = outcomes.sum("calls")
+    spread = (well.sum("variance"), failed.sum("variance"))
     return {
-        "calls": count(*calls),
-        "success_count": count(*well),
-        "failure_count": count(*failed),
-        "timeout_count": count(*late),
-        "success_rate": rate(well[0], calls[0], well[1], failed[1]).rounded(4)
-        if calls[0]
-        else None,
-        "error_rate": rate(failed[0], calls[0], failed[1], well[1]).rounded(4)
-        if calls[0]
-        else None,
+        "calls": _calls(outcomes),
+        "success_count": _calls(well),
+        "failure_count": _calls(failed),
+        "timeout_count": _calls(late),
+        "success_rate": rate(well.sum("calls"), calls, *spread).rounded(4) if calls else None,
+        "error_rate": rate(failed.sum("calls"), calls, *spread[::-1]).rounded(4) if calls else None,
     }
+
+
+def _calls(outcomes: Columns) -> Estimate:
+    return count(outcomes.sum("calls"), outcomes.sum("variance"), outcomes.sum("arrivals"))
 
 
 def _reliability(outcomes: Columns) -> tuple[Reliability, ...]:
-    groups = Groups(outcomes["service"], outcomes["operation"])
-    of = [_success(outcomes, groups.number == number) for number in range(len(groups.labels))]
-    share = [
-        part["success_count"].value / part["calls"].value if part["calls"].value else 0.0
-        for part in of
+    found = [
+        (1 - part.chosen(part["outcome"] != "ok").sum("calls") / part.sum("calls"), label, part)
+        for label, part in parts(outcomes, "service", "operation")
     ]
-    order = sorted(
-        range(len(of)), key=lambda i: (-share[i], -of[i]["calls"].value, groups.labels[i])
-    )
-    return tuple(
-        Reliability(
-            rank=1 + sum(other > share[number] for other in share),
-            service=groups.labels[number][0],
-            operation=groups.labels[number][1],
-            verdict=verdict(of[number]["error_rate"]),
-            **of[number],
+    found.sort(key=lambda entry: (-entry[0], -entry[2].sum("calls"), entry[1]))
+    rates = [entry[0] for entry in found]
+    ranked = []
+    for share, (service, operation), part in found:
+        success = _success(part)
+        ranked.append(
+            Reliability(
+                rank=1 + rates.index(share),
+                service=service,
+                operation=operation,
+                verdict=verdict(success["error_rate"]),
+                **success,
+            )
         )
-        for number in order
-    )
+    return tuple(ranked)
 
 
 def _groups(failures: Columns, affected: Columns) -> list[Row]:
-    groups = Groups(failures["fingerprint"])
-    pairs = {
-        (int(a), int(b))
-        for a, b in zip(affected["fingerprint"], affected["user_hash"], strict=True)
+    users = {
+        label: np.unique(part["user_hash"]).size for label, part in parts(affected, "fingerprint")
     }
-    users: dict[int, int] = {}
-    for error, _ in pairs:
-        users[error] = users.get(error, 0) + 1
-    every = float(failures["failures"].sum())
+    every = failures.sum("failures")
     rows = []
-    for number, (value,) in enumerate(groups.labels):
-        mask = groups.number == number
-        n, variance, arrivals = (
-            float(failures[name][mask].sum()) for name in ("failures", "variance", "arrivals")
-        )
-        late = float(failures["timeouts"][mask].sum())
+    for label, part in parts(failures, "fingerprint"):
+        n, variance = part.sum("failures"), part.sum("variance")
+        texts = (part["last_ns"], part["error_type"], part["message"])
         # Equal instants are told apart by the text, so that the order of rows does not matter.
-        latest = max(
-            zip(
-                failures["last_ns"][mask].tolist(),
-                failures["error_type"][mask].tolist(),
-                failures["message"][mask].tolist(),
-                strict=True,
-            )
-        )
-        sampled = variance > 0
+        latest = max(zip(*(column.tolist() for column in texts), strict=True))
         rows.append(
             Row(
-                fingerprint=f"{int(value):016x}",
+                fingerprint=f"{int(label[0]):016x}",
                 error_type=latest[1],
                 message=latest[2],
-                count=count(n, variance, arrivals),
+                count=count(n, variance, part.sum("arrivals")),
                 share=round(n / every, 4),
-                timeout_count=count(late, variance * late / n, 0.0) if sampled else exactly(late),
-                users_affected=(at_least if sampled else exactly)(users.get(int(value), 0)),
-                first_seen_at=_instant(int(failures["first_ns"][mask].min())),
+                timeout_count=count(part.sum("timeouts"), part.sum("timeout_variance"), 0.0),
+                users_affected=(at_least if variance > 0 else exactly)(users.get(label, 0)),
+                first_seen_at=_instant(int(part["first_ns"].min())),
                 last_seen_at=_instant(latest[0]),
                 operations=tuple(
-                    sorted(
-                        {
-                            f"{service} {operation}"
-                            for service, operation in zip(
-                                failures["service"][mask], failures["operation"][mask], strict=True
-                            )
-                        }
-                    )
+                    f"{service} {operation}"
+                    for (service, operation), _ in parts(part, "service", "operation")
                 ),
             )
         )
@@ -219,7 +191,7 @@ def _groups(failures: Columns, affected: Columns) -> list[Row]:
 
 
 def _instant(nanoseconds: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=nanoseconds // 1000)
+    return EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
 REPORT = Report(

@@ -9,6 +9,7 @@ SELECT
     sum(Weight) AS failures,
     sum(Weight * (Weight - 1)) AS variance,
     sumIf(Weight, Outcome = 'timeout') AS timeouts,
+    sumIf(Weight * (Weight - 1), Outcome = 'timeout') AS timeout_variance,
     toUnixTimestamp64Nano(min(Timestamp)) AS first_ns,
     toUnixTimestamp64Nano(max(Timestamp)) AS last_ns
 FROM {events:Identifier}

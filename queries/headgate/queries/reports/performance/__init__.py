@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Annotated, Any
 
 import numpy as np
 
-from headgate.queries.columns import Columns, Groups
+from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context, Params, Reduced, Report
 from headgate.queries.estimate import (
     Estimate,
@@ -23,6 +24,7 @@ from headgate.store.histogram import RELATIVE_ERROR, bucket_value_ns
 
 EXCELLENT_BELOW_MS, ATTENTION_UP_TO_MS, CRITICAL_ABOVE_MS = 500, 1000, 1000
 HIGH_VARIANCE_RATIO = 2
+PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
 _BOUNDED = "read from exact counts in buckets, within 1.1 %"
 
 
@@ -42,7 +44,8 @@ class Durations:
     verdict: Annotated[
         str,
         "by p95: `excellent` below 500 ms, `needs attention` up to 1000 ms, else `needs"
-        " optimisation`; then `high variance` when p95 > 2 p50, `critical` when p99 > 1000 ms",
+        " optimisation`; then `high variance` when p95 > 2 p50, `critical` when p99 > 1000 ms;"
+        " `unknown` where no durations were counted",
     ]
 
 
@@ -70,62 +73,57 @@ _ADDING = (
     "variance_y",
     "variance_y2",
 )
+_NOTHING = {
+    **dict.fromkeys(("mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "std_dev_ms")),
+    "calls": exactly(0),
+    "total_ms": exactly(0),
+    "verdict": "no calls",
+}
 
 
 def reduce(columns: Mapping[str, Columns], _: Context) -> Reduced:
     """Turn moments and buckets into statistics; rows by total time, most first."""
     moments, buckets = columns["moments"], columns["buckets"]
-    groups = Groups(moments["service"], moments["operation"])
-    in_bucket = Groups(buckets["service"], buckets["operation"])
-    place = {label: number for number, label in enumerate(in_bucket.labels)}
+    counted = dict(parts(buckets, "service", "operation"))
     rows = [
         Row(
             service=label[0],
             operation=label[1],
-            **_durations(
-                moments,
-                groups.number == number,
-                buckets,
-                in_bucket.number == place.get(label, -1),
-            ),
+            **_durations(part, counted.get(label, Columns({}))),
         )
-        for number, label in enumerate(groups.labels)
+        for label, part in parts(moments, "service", "operation")
     ]
     rows.sort(key=lambda row: (-row.total_ms.value, row.service, row.operation))
-    every = _durations(moments, np.ones(moments.rows, bool), buckets, np.ones(buckets.rows, bool))
-    return Reduced(Summary(percentile_error_bound=round(RELATIVE_ERROR, 5), **every), tuple(rows))
-
-
-def _durations(
-    moments: Columns, mask: np.ndarray, buckets: Columns, in_mask: np.ndarray
-) -> dict[str, Any]:
-    arrivals, n, t, squares, s0, s1, s2 = (float(moments[name][mask].sum()) for name in _ADDING)
-    if not n:
-        nothing = dict.fromkeys(
-            ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "std_dev_ms")
-        )
-        return nothing | {"calls": exactly(0), "total_ms": exactly(0), "verdict": "no calls"}
-    shortest, longest = (
-        float(moments["shortest"][mask].min()),
-        float(moments["longest"][mask].max()),
+    summary = Summary(
+        percentile_error_bound=round(RELATIVE_ERROR, 5), **_durations(moments, buckets)
     )
-    index, position = np.unique(buckets["bucket"][in_mask], return_inverse=True)
-    calls = np.bincount(position, weights=buckets["calls"][in_mask]).astype(np.float64)
-    variance = np.bincount(position, weights=buckets["variance"][in_mask]).astype(np.float64)
+    return Reduced(summary, tuple(rows))
+
+
+def _durations(moments: Columns, buckets: Columns) -> dict[str, Any]:
+    if not moments.rows:
+        return _NOTHING
+    arrivals, n, t, squares, s0, s1, s2 = (moments.sum(name) for name in _ADDING)
+    shortest, longest = float(moments["shortest"].min()), float(moments["longest"].max())
+    index, position = np.unique(buckets["bucket"], return_inverse=True)
+    calls = np.bincount(position, weights=buckets["calls"]).astype(np.float64)
+    variance = np.bincount(position, weights=buckets["variance"]).astype(np.float64)
     # No quantile lies outside what was measured, whatever the width of its bucket.
     values = np.clip(bucket_value_ns(index.astype(np.int16)), shortest, longest)
-    p50, p95, p99 = (_ms(quantile(values, calls, variance, q)) for q in (0.50, 0.95, 0.99))
+    percentiles = (
+        [_ms(quantile(values, calls, variance, share)) for share in PERCENTILES.values()]
+        if calls.any()
+        else None
+    )
     return {
         "calls": count(n, s0, arrivals),
         "mean_ms": _ms(mean(n, t, s0, s1, s2)),
-        "p50_ms": p50,
-        "p95_ms": p95,
-        "p99_ms": p99,
+        **dict(zip(PERCENTILES, percentiles or repeat(None), strict=False)),
         "min_ms": _ms((at_most if s0 > 0 else exactly)(shortest)),
         "max_ms": _ms((at_least if s0 > 0 else exactly)(longest)),
         "std_dev_ms": _ms(standard_deviation(n, t, squares, values, variance)),
         "total_ms": _ms(total(t, s2)),
-        "verdict": verdict(p50.value, p95.value, p99.value),
+        "verdict": verdict(*(p.value for p in percentiles)) if percentiles else "unknown",
     }
 
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-import numpy as np
-
-from headgate.queries.columns import Columns, Groups
+from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context, Params, Reduced, Report
 from headgate.queries.estimate import Estimate, at_least, count, exactly, rate
 
 ABANDONED_HOURS = 168
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,105 +51,86 @@ class Summary(Frequency):
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Add up the days of each operation and of all; rows by calls, most first."""
     usage, sessions = columns["usage"], columns["sessions"]
-    groups = Groups(usage["service"], usage["operation"])
     users = _by_label(columns["users"], "users")
     kept = _by_label(sessions, "sessions")
     seen = _by_label(sessions, "last_ns")
     thinned = bool(sessions.rows and sessions["weight"].max() > 1)
-    all_calls = float(usage["calls"].sum())
+
+    def frequency(rows: Columns, label: tuple[str, str] | None) -> dict[str, Any]:
+        distinct = (users.get(label, 0), kept.get(label, 0))
+        return _frequency(rows, distinct, seen.get(label, 0), context, thinned=thinned)
+
+    all_calls = usage.sum("calls")
     rows = []
-    for number, label in enumerate(groups.labels):
-        service, operation = label
-        part = _Part(usage, groups.number == number)
-        frequency = _frequency(
-            part,
-            users.get(label, 0),
-            kept.get(label, 0),
-            seen.get(label, 0),
-            context,
-            thinned=thinned,
-        )
-        hours = frequency["hours_since_last_use"]
-        abandoned = isinstance(hours, float) and hours > ABANDONED_HOURS
+    for (service, operation), part in parts(usage, "service", "operation"):
+        found = frequency(part, (service, operation))
         rows.append(
             Row(
                 service=service,
                 operation=operation,
-                share=round(part.calls / all_calls, 4) if all_calls else 0.0,
-                verdict="archive candidate" if abandoned else "in use",
-                **frequency,
+                share=round(part.sum("calls") / all_calls, 4) if all_calls else 0.0,
+                verdict=verdict(found["hours_since_last_use"]),
+                **found,
             )
         )
     rows.sort(key=lambda row: (-row.calls.value, row.service, row.operation))
-    whole = _Part(usage, np.ones(usage.rows, bool))
     summary = Summary(
-        services=len({service for service, _ in groups.labels}),
-        operations=len(groups.labels),
-        **_frequency(
-            whole,
-            users.get(None, 0),
-            kept.get(None, 0),
-            seen.get(None, 0),
-            context,
-            thinned=thinned,
-        ),
+        services=len({row.service for row in rows}),
+        operations=len(rows),
+        **frequency(usage, None),
     )
     return Reduced(summary, tuple(rows))
 
 
-class _Part:
-    """The rows of `usage` that belong together."""
-
-    def __init__(self, usage: Columns, mask: np.ndarray) -> None:
-        self.calls = float(usage["calls"][mask].sum())
-        self.variance = float(usage["variance"][mask].sum())
-        self.arrivals = float(usage["arrivals"][mask].sum())
-        well = mask & (usage["outcome"] == "ok")
-        self.well = float(usage["calls"][well].sum())
-        self.well_variance = float(usage["variance"][well].sum())
-        self.last_ns = int(usage["last_ns"][mask].max(initial=0))
-        self.peak_day_s, self.peak = None, exactly(0)
-        days, place = np.unique(usage["day_s"][mask], return_inverse=True)
-        if days.size:
-            daily = np.bincount(place, weights=usage["calls"][mask])
-            busiest = int(daily.argmax())
-            chosen = mask & (usage["day_s"] == days[busiest])
-            self.peak_day_s = int(days[busiest])
-            self.peak = count(
-                float(daily[busiest]),
-                float(usage["variance"][chosen].sum()),
-                float(usage["arrivals"][chosen].sum()),
-            )
+def verdict(hours_since_last_use: float) -> str:
+    """Return REQ-ALRT-04 for the last use as words."""
+    return "archive candidate" if hours_since_last_use > ABANDONED_HOURS else "in use"
 
 
 def _frequency(
-    part: _Part, users: int, sessions: int, seen_ns: int, context: Context, *, thinned: bool
+    usage: Columns, distinct: tuple[int, int], seen_ns: int, context: Context, *, thinned: bool
 ) -> dict[str, Any]:
     days = context.window.days
-    calls = count(part.calls, part.variance, part.arrivals)
-    distinct = at_least if part.variance > 0 else exactly
-    last_ns = max(part.last_ns, seen_ns if part.calls else 0)
-    last = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=last_ns // 1000)
+    calls = _calls(usage)
+    ends = [int(usage["last_ns"].max(initial=0)), seen_ns if usage.rows else 0]
+    last = EPOCH + timedelta(microseconds=max(ends) // 1000)
     hours = max((context.now - last) / timedelta(hours=1), 0.0)
+    users, sessions = distinct
+    peak_date, peak = _peak(usage)
     return {
         "calls": calls,
         "calls_per_day": calls.scaled(1 / max(days, 1)).rounded(2),
         "calls_per_week": calls.scaled(1 / max(days / 7, 1)).rounded(2),
         "calls_per_month": calls.scaled(1 / max(days / 30, 1)).rounded(2),
-        "unique_users": distinct(users),
+        "unique_users": exactly(users) if calls.exact else at_least(users),
         "sessions": at_least(sessions) if thinned else exactly(sessions),
-        "peak_daily_calls": part.peak,
-        "peak_date": None
-        if part.peak_day_s is None
-        else datetime.fromtimestamp(part.peak_day_s, UTC).date().isoformat(),
-        "last_used_at": last if last_ns else None,
-        "hours_since_last_use": round(hours, 2) if last_ns else None,
-        "success_rate": rate(
-            part.well, part.calls, part.well_variance, part.variance - part.well_variance
-        ).rounded(4)
-        if part.calls
-        else None,
+        "peak_daily_calls": peak,
+        "peak_date": peak_date,
+        "last_used_at": last if usage.rows else None,
+        "hours_since_last_use": round(hours, 2) if usage.rows else None,
+        "success_rate": _success_rate(usage),
     }
+
+
+def _calls(usage: Columns) -> Estimate:
+    return count(usage.sum("calls"), usage.sum("variance"), usage.sum("arrivals"))
+
+
+def _peak(usage: Columns) -> tuple[str | None, Estimate]:
+    """Return the busiest date (of equal ones the first) and its calls."""
+    days = parts(usage, "day_s")
+    if not days:
+        return None, exactly(0)
+    (day_s,), busiest = max(days, key=lambda day: day[1].sum("calls"))
+    return (EPOCH + timedelta(seconds=int(day_s))).date().isoformat(), _calls(busiest)
+
+
+def _success_rate(usage: Columns) -> Estimate | None:
+    if not usage.rows:
+        return None
+    well = usage.chosen(usage["outcome"] == "ok")
+    lost = usage.sum("variance") - well.sum("variance")
+    return rate(well.sum("calls"), usage.sum("calls"), well.sum("variance"), lost).rounded(4)
 
 
 def _by_label(columns: Columns, name: str) -> dict[tuple[str, str] | None, int]:
