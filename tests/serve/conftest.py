@@ -78,28 +78,45 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory) -> Iterator[Any]:
-    """Yield a function that starts a server and returns it when it is ready; what still runs is killed at the end.
+def launch() -> Iterator[Any]:
+    """Yield a function that starts `headgate serve --data DATA ARGUMENTS`; what still runs is killed at the end.
 
-    `start(*arguments, data=DIR, config={...})`; both are temporary when not given.
+    Standard error goes to DATA.stderr, a file beside the data directory.
     """
     running: list[subprocess.Popen[str]] = []
 
-    def begin(*arguments: str, data: Path | None = None, config: dict[str, Any] | None = None):
-        base = tmp_path_factory.mktemp("serve")
-        data = data or base / "data"
-        (base / "headgate.yaml").write_text(yaml.safe_dump(config or {}))
-        command = [*COMMAND, "--config", str(base / "headgate.yaml"), "--data", str(data), *FREE]
-        began = time.monotonic()
+    def begin(data: Path, *arguments: str) -> subprocess.Popen[str]:
         with Path(f"{data}.stderr").open("w") as errors:
             process = subprocess.Popen(
-                [*command, *arguments],
+                [*COMMAND, "--data", str(data), *arguments],
                 env=ENVIRON,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
             )
         running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.wait(10)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def start(launch, tmp_path_factory):
+    """Return a function that starts a server and returns it when it is ready.
+
+    `start(*arguments, data=DIR, config={...})`; the data directory is a new one when not given.
+    """
+
+    def begin(*arguments: str, data: Path | None = None, config: dict[str, Any] | None = None):
+        base = tmp_path_factory.mktemp("serve")
+        data = data or base / "data"
+        (base / "headgate.yaml").write_text(yaml.safe_dump(config or {}))
+        began = time.monotonic()
+        process = launch(data, "--config", str(base / "headgate.yaml"), *FREE, *arguments)
         said = process.stdout.readline()
         ready_s = time.monotonic() - began
         if not said:
@@ -109,11 +126,7 @@ def start(tmp_path_factory) -> Iterator[Any]:
             process, data, said, ready_s, lock["otlp_grpc"], lock["otlp_http"], lock["api"]
         )
 
-    yield begin
-    for process in running:
-        process.kill()
-        process.wait(10)
-        process.stdout.close()
+    return begin
 
 
 @pytest.fixture(scope="session")

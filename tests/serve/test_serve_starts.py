@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import time
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -70,11 +73,18 @@ def test_a_data_directory_that_is_a_file_is_refused(refused, tmp_path):
     )
 
 
-def test_a_file_where_the_engine_keeps_its_files_is_refused(refused, tmp_path):
-    """What the engine itself cannot open is told without its stack trace."""
-    (tmp_path / "clickhouse").write_text("not a directory")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("clickhouse", "cannot open the embedded store in {path}: "),
+        ("journal", "cannot use the journal {path}: File exists; choose another"),
+    ],
+)
+def test_a_file_where_a_directory_must_be_is_refused(refused, tmp_path, name, reason):
+    """What the engine or the journal cannot open is told with its path, and without a stack trace."""
+    (tmp_path / name).write_text("not a directory")
     sentence = said_in_one_sentence(refused("--data", str(tmp_path), *options()))
-    assert sentence.startswith(f"headgate: cannot open the embedded store in {tmp_path}")
+    assert sentence.startswith("headgate: " + reason.format(path=tmp_path / name))
 
 
 def test_a_second_process_on_the_same_data_is_refused(refused, start):
@@ -138,6 +148,19 @@ def test_a_store_that_cannot_be_reached_is_refused(refused, tmp_path, url, reaso
     sentence = said_in_one_sentence(done)
     assert sentence.startswith(f"headgate: {reason}")
     assert "secret" not in sentence
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_before_it_is_ready_is_no_failure(launch, tmp_path, number):
+    """Somebody who changes their mind at once gets exit code 0, and no trace of it on either stream."""
+    process = launch(tmp_path, *options())
+    while not (tmp_path / "headgate.lock").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(number)
+    assert process.wait(10) == 0
+    assert process.stdout.read() == ""
+    assert Path(f"{tmp_path}.stderr").read_text() == ""
 
 
 def test_ipv6_addresses_are_told_with_brackets(start):

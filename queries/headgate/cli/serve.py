@@ -154,22 +154,25 @@ def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> b
 
     migrate(store)
     warm_up()
-    pipeline = Pipeline(
-        store,
-        directory.path / "journal",
-        clock_ns=time.time_ns,
-        monotonic_s=time.monotonic,
-        new_id=lambda: secrets.token_hex(16),
-        # A server makes durable what it acknowledges, as its own settings say.
-        make_durable=lambda: sync_file_system(directory.path) if store.embedded else None,
-        limits=Limits(memory_bytes=settings.memory_bytes, journal_bytes=settings.journal_bytes),
-    )
+    journal = directory.path / "journal"
+    with _told_as_a_sentence(journal):
+        pipeline = Pipeline(
+            store,
+            journal,
+            clock_ns=time.time_ns,
+            monotonic_s=time.monotonic,
+            new_id=lambda: secrets.token_hex(16),
+            # A server makes durable what it acknowledges, as its own settings say.
+            make_durable=lambda: sync_file_system(directory.path) if store.embedded else None,
+            limits=Limits(memory_bytes=settings.memory_bytes, journal_bytes=settings.journal_bytes),
+        )
     host, port = split_address(settings.otlp_grpc)
     try:
         grpc_receiver = GrpcReceiver(pipeline, host, port, settings.max_request_bytes)
     except OSError as error:
         raise _cannot_listen(settings.otlp_grpc, "otlp_grpc", error) from error
-    pipeline.start()
+    with _told_as_a_sentence(journal):
+        pipeline.start()
     addresses = {
         "otlp_grpc": join_address(host, grpc_receiver.port),
         **{name: join_address(*listener.getsockname()[:2]) for name, listener in listeners.items()},
@@ -191,6 +194,17 @@ def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> b
         finished = pipeline.close(SHUTDOWN_S / 2)
         loop.close()
     return finished
+
+
+@contextlib.contextmanager
+def _told_as_a_sentence(journal: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot use the journal {journal}: {error.strerror or error};"
+            " choose another data directory with --data DIR"
+        ) from error
 
 
 def _ready(directory: DataDirectory, addresses: dict[str, str]) -> None:
