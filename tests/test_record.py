@@ -69,7 +69,7 @@ def test_bodies_that_do_not_compress_come_back():
 
 
 def test_a_tail_torn_off_at_any_byte_is_cut():
-    """However much of the last record is missing, it is damage up to the end, without a digest; the others are whole."""
+    """However much of the last record is missing, it is damage up to the end, without digest; the others are whole."""
     records, pieces = three()
     for last in range(3):
         before, piece = b"".join(pieces[:last]), pieces[last]
