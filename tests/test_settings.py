@@ -36,7 +36,7 @@ def written(tmp_path):
 def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(written):
     """Each of the four places decides exactly where no stronger one speaks."""
     file = written("journal_bytes: 1\nmemory_bytes: 1\nmax_request_bytes: 1\n")
-    environ = {"HEADGATE_LINGER_MS": "2", "HEADGATE_MEMORY_BYTES": "2"}
+    environ = {"HEADGATE_JOURNAL_BYTES": "2", "HEADGATE_MEMORY_BYTES": "2"}
     settings = load({"journal_bytes": 3, "api": None}, file, environ)
     assert (settings.journal_bytes, settings.memory_bytes, settings.max_request_bytes) == (3, 2, 1)
     assert settings.api == "127.0.0.1:8686"
@@ -44,7 +44,7 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(written
 
 def test_nothing_but_the_arguments_is_read(monkeypatch):
     """The process's own environment plays no part beside the one that is given."""
-    monkeypatch.setenv("HEADGATE_LINGER_MS", "7")
+    monkeypatch.setenv("HEADGATE_JOURNAL_BYTES", "7")
     assert load({}, None, {}) == ServeSettings()
 
 
@@ -95,10 +95,10 @@ def test_a_value_that_cannot_be_used_is_named_with_its_place(written, text, sent
 def test_every_problem_is_told_at_once(written):
     """Three mistakes in three places are three clauses of one sentence, each with its own place."""
     with pytest.raises(ConfigurationError) as caught:
-        load({"api": "x"}, written("colour: red"), {"HEADGATE_LINGER_MS": "-1"})
+        load({"api": "x"}, written("colour: red"), {"HEADGATE_MEMORY_BYTES": "-1"})
     said = str(caught.value)
     assert "--api: 'x' is not HOST:PORT" in said
-    assert "HEADGATE_LINGER_MS: it must be greater than or equal to 0, not '-1'" in said
+    assert "HEADGATE_MEMORY_BYTES: it must be greater than 0, not '-1'" in said
     assert "unknown key colour" in said
 
 
