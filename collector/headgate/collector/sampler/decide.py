@@ -105,7 +105,7 @@ def decide(arrivals: Arrivals, law: Law, state: State) -> Decision:
     recalled, was_dropped = memory.recall(traces)
     keeping = traces.rule == KEEP
     dropping = ~keeping & ((traces.rule == DROP_RULE) | was_dropped)
-    recalled[keeping] = 0
+    most = np.where(keeping, 0, recalled)  # the threshold may be less than this, never more
 
     is_request = arrivals.entry.copy()
     is_request[traces.first[traces.entries == 0]] = True
@@ -124,7 +124,7 @@ def decide(arrivals: Arrivals, law: Law, state: State) -> Decision:
     expected = Expected(
         size,
         weight,
-        np.minimum(1.0, np.maximum(FLOOR * probability, weight * probability_of(recalled))),
+        np.minimum(1.0, np.maximum(FLOOR * probability, weight * probability_of(most))),
         np.where(dropping, 0, np.maximum(traces.entries, 1)).astype(np.float64),
         np.where(dropping, 0, traces.rows).astype(np.float64),
     )
@@ -133,7 +133,7 @@ def decide(arrivals: Arrivals, law: Law, state: State) -> Decision:
     if probability < 1:
         correction = _corrections(observed, requests_law, rows_law)
         cap = expected.cap(allowed[0] * correction[0], allowed[1] * correction[1])
-    threshold = np.minimum(threshold_of(expected.probability(cap)), recalled)
+    threshold = np.minimum(threshold_of(expected.probability(cap)), most)
     passing = given_arrival(threshold, traces.upstream)
     threshold[dropping] = DROP
     likely = (float(expected.requests @ passing), float(expected.rows @ passing))

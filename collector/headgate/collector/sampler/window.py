@@ -35,7 +35,8 @@ class Window:
     def observe(self, requests_ns: NDArray[np.int64], rows_ns: NDArray[np.int64]) -> Observed:
         """Add arrivals, one time for each request and each row; in any order, either may be empty.
 
-        A clock that was set back moves the window with it: what was counted stays counted.
+        What seems to have arrived before the segment before it counts as arriving with that one's last. A clock that
+        was set back by more than the window takes the window with it. Either way, what was counted stays counted.
         """
         if not rows_ns.size and not requests_ns.size:
             return Observed(self, 0.0, 0.0)
@@ -43,15 +44,15 @@ class Window:
         last = max(int(bucket.max()) for bucket in times if bucket.size)
         moved = last - self.head
         if -BUCKETS < moved < 0:
-            last, moved = self.head, 0
-        moved = max(0, moved)
+            last = self.head
+        moved = max(0, last - self.head)
         series = np.zeros((2 * BUCKETS, 4))
         if moved < 2 * BUCKETS:
             start = BUCKETS - moved
             series[max(0, start) : start + BUCKETS] = self.sums[max(0, -start) :]
         peaks = []
         for column, bucket in enumerate(times):
-            place = np.clip(bucket - (last - 2 * BUCKETS + 1), BUCKETS, 2 * BUCKETS - 1)
+            place = np.clip(bucket - last, -min(moved, BUCKETS - 1), 0) + 2 * BUCKETS - 1
             arrived = np.bincount(place, minlength=2 * BUCKETS)
             series[:, column] += arrived
             total = np.cumsum(series[:, column])
