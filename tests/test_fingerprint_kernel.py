@@ -81,6 +81,78 @@ def test_kernel_agrees_on_every_cut(name):
     assert of(errors) == [fingerprint(*error) for error in errors]
 
 
+@pytest.mark.parametrize(
+    "before", [b"", b"at f(x)\n", b"goroutine 7 [r]:\n", b"Caused by: X\n", b"x\n"]
+)
+@pytest.mark.parametrize("margin", [b"", b" ", b"\t", b"|", b"| ", b" |  ", b"| | ", b"\r"])
+def test_kernel_agrees_on_edges_of_the_rules(before, margin):
+    """Lines that just fit or just miss a rule agree, behind each margin and each kind of line."""
+    lines = [
+        *(b"at", b"at ", b"at x", b"att x", b"#", b"#1", b"#x", b"#1 a:b 2", b"(", b"/", b"/a/b:1"),
+        *(
+            b"a:/b",
+            b"a:\\b",
+            b"_:/b",
+            b"\xe9:/b",
+            b"ab:/c",
+            b"a:b",
+            b"a:",
+            b"1:",
+            b"12: f",
+            b"12",
+            b":/",
+        ),
+        *(
+            b"a@b1",
+            b"a@b1 ",
+            b"a@b1\r",
+            b"a@b",
+            b"a @b1",
+            b"a@b1 c",
+            b"@1",
+            b"1",
+            b'File "',
+            b"File '",
+        ),
+        *(
+            b"x:in 'y",
+            b"x:in `y",
+            b'x:in "y',
+            b":in 'y",
+            b"in 'y",
+            b"x:in y",
+            b"x: in 'y",
+            b"from",
+            b"from ",
+        ),
+        *(
+            b"Caused by: ",
+            b"Caused by:",
+            b"Caused by: a: b",
+            b"---> a:b: c",
+            b"--->",
+            b"Suppressed: 'a b' c",
+        ),
+        *(
+            b"a: b",
+            b"a:",
+            b"a:b: c",
+            b"a:\tb",
+            b"'a b' c",
+            b"goroutine",
+            b"goroutine ",
+            b"",
+            b"|",
+            b"\x00",
+        ),
+    ]
+    stacks = [
+        before + margin + line + end for line in lines for end in (b"", b"\n", b"\n x 1\ny: z")
+    ]
+    errors = [(b"E", stack, b"") for stack in stacks]
+    assert of(errors) == [fingerprint(*error) for error in errors]
+
+
 def test_kernel_agrees_on_messages():
     """The examples of messages agree with their definition."""
     errors = [(b"E", b"", message) for message in MESSAGES]
@@ -92,21 +164,25 @@ def test_kernel_agrees_on_messages():
 def test_a_batch_is_its_errors_one_by_one(pool, data):
     """Repeated errors, in any order, get what each gets alone, also beside others of equal lengths."""
     kind, stack, message = pool[0]
-    pool = [*pool, (kind, stack[::-1], message), (kind, stack, message[::-1])]
+    pool += [(kind[::-1], stack, message), (kind, stack[::-1], message)]
+    pool.append((kind, stack, message[::-1]))
     batch = data.draw(st.lists(st.sampled_from(pool), max_size=30))
     assert of(batch) == [of([error])[0] for error in batch]
 
 
-@pytest.mark.parametrize("before", [b"\\", b"'", b"a", b"1", b" ", b":", b"#"])
-def test_neighbouring_bytes_do_not_matter(before):
+@pytest.mark.parametrize("around", [b"\\", b"'", b"a", b"x", b"1", b"1x", b" ", b":", b"#", b"/"])
+def test_neighbouring_bytes_do_not_matter(around):
     """What lies beside a text in the heap is not read as a part of it."""
-    texts = [b"'a' b", b"1 2", b":1", b"/1", b"x:in '", b"a@1", b" b", b"c:", b"/", b"'q"]
+    texts = [
+        *(b"'a' b", b"1 2", b":1", b"/1", b"x:in '", b"a@1", b" b", b"c:", b"/", b"'q"),
+        *(b"in 'a b' c", b"1\n a:", b"at a/1", b" 1", b"'a b"),
+    ]
     errors = [(b"E", stack, message) for stack in (b"", *texts) for message in texts]
     heap = Heap(as_buffer(b""))
     parts = []
     for part in range(3):
-        padded = heap.add_texts([before + error[part] + b"1x'" for error in errors])
-        parts.append(Text(padded.offset + 1, padded.length - 4))
+        padded = heap.add_texts([around + error[part] + around for error in errors])
+        parts.append(Text(padded.offset + len(around), padded.length - 2 * len(around)))
     assert fingerprints(heap, *parts).tolist() == [fingerprint(*error) for error in errors]
 
 

@@ -124,7 +124,7 @@ def survey(buffer: NDArray[np.uint8], start: int, end: int) -> tuple[int, int, b
             if head_end < 0 and position > start and buffer[position - 1] == COLON:
                 head_end = position - 1
         else:
-            words = words or blank
+            words = blank
             digit = kind & DIGIT != 0
             at_sign = at_sign or byte == AT_SIGN
             if kind & QUOTE and byte != DOUBLE_QUOTE and position - start >= 4:
