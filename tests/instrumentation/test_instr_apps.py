@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 APPS = Path(__file__).parent / "apps"
 BIN = Path(sys.executable).parent
@@ -180,3 +181,39 @@ def test_script(sink, environment, plain, tmp_path):
     exposure = next(log for log in sink.logs if plain(log).get("headgate.experiment"))
     assert plain(exposure)["session.id"] == "s-script"
     assert sink.resources[0]["service.name"] == "script_app"
+
+
+CONFIGURATION = """
+file_format: "1.0"
+resource: {attributes: [{name: service.name, value: declared}]}
+propagator: {composite: [{tracecontext: {}}, {baggage: {}}]}
+tracer_provider:
+  processors: [{batch: {exporter: {otlp_http: {endpoint: "ADDRESS/v1/traces"}}}}]
+logger_provider:
+  processors: [{batch: {exporter: {otlp_http: {endpoint: "ADDRESS/v1/logs"}}}}]
+"""
+
+
+def test_declarative_configuration(sink, environment, plain, tmp_path):
+    """With OTEL_CONFIG_FILE the file decides where data goes, and users are still on everything."""
+    pytest.importorskip("opentelemetry.configuration")
+    file = tmp_path / "otel.yaml"
+    file.write_text(CONFIGURATION.replace("ADDRESS", sink.address))
+    done = subprocess.run(
+        [BIN / "opentelemetry-instrument", BIN / "python", APPS / "victim.py", "5"],
+        env=environment("http://127.0.0.1:1", OTEL_CONFIG_FILE=str(file)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.returncode, done.stderr) == ("total 15\nat exit\n", 3, "")
+    calls = [plain(span).get("user.id") for span in sink.spans if span.name == "__main__.work"]
+    assert calls.count("u1") == 5
+    assert len(calls) == 7
+    assert [log.event_name for log in sink.logs if plain(log).get("user.id") == "u1"] == [
+        "session.start",
+        "done",
+        "session.end",
+    ]
+    assert {resource["service.name"] for resource in sink.resources} == {"declared"}

@@ -81,6 +81,9 @@ class Configurator(_OTelSDKConfigurator):
         settings = read()
         if not settings.debug:
             hush()
+        if os.environ.get("OTEL_CONFIG_FILE"):
+            # The file says everything, and the SDK warns of whatever else it is told.
+            kwargs = {}
         super()._configure(**kwargs)  # type: ignore[no-untyped-call]  # untyped there
         providers = (trace.get_tracer_provider(), get_logger_provider(), get_meter_provider())
         install(providers[0], providers[1])

@@ -67,11 +67,7 @@ class Ending:
             threading.Thread(target=_shut, args=(provider,), daemon=True) for provider in providers
         ]
         for thread in threads:
-            try:
-                thread.start()
-            except RuntimeError:
-                # Some interpreters start no thread this late.
-                thread.run()
+            _start(thread)
         for thread in threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
@@ -89,6 +85,14 @@ def _finish_later(ending: Ending) -> None:
     from multiprocessing import util  # as above
 
     util.Finalize(None, ending.finish, exitpriority=-100)
+
+
+def _start(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError:
+        # Some interpreters start no thread this late.
+        thread.run()
 
 
 def _shut(provider: Provider) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from headgate.instrumentation.files import Stored, listing
@@ -117,7 +117,7 @@ def status() -> Status:
         destination=_destination(switch.mode, found.directory),
         files=len(stored),
         bytes=sum(file.size for file in stored),
-        oldest=datetime.fromtimestamp(stored[0].modified_s, UTC) if stored else None,
+        oldest=datetime.fromtimestamp(stored[0].modified_s, timezone.utc) if stored else None,
         dropped=current.dropped if current else 0,
         collected=_collected() if switch.on else (),
     )
