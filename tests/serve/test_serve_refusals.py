@@ -15,6 +15,7 @@ import httpx
 import pytest
 from google.protobuf.json_format import Parse
 from google.rpc import code_pb2
+from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -302,6 +303,35 @@ def test_a_bad_request_fails_alone(start, read):
     assert {row["name"]: row["n"] for row in found["names"]} == {
         each: 1 for name in good for each in (name, f"{name} again")
     }
+
+
+def test_a_full_collector_asks_to_come_again(start):
+    """With no room in the journal: 503 with Retry-After, UNAVAILABLE with RetryInfo where each client looks for it."""
+    server = start(config={"journal_bytes": 1})
+    for kind, content in ((PROTOBUF, VALID), (JSON, b'{"resourceSpans": [{}]}')):
+        answer = httpx.post(server.url("traces"), headers={"content-type": kind}, content=content)
+        assert (answer.status_code, answer.headers["content-type"]) == (503, kind)
+        assert 1 <= int(answer.headers["retry-after"]) <= 3
+        status = status_of(answer)
+        assert status.code == code_pb2.UNAVAILABLE
+        assert retry_s(status.details[0]) >= 1
+    with pytest.raises(grpc.RpcError) as caught:
+        export(server, VALID)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    trailing = dict(caught.value.trailing_metadata())
+    status = Status.FromString(trailing["grpc-status-details-bin"])
+    assert 1 <= retry_s(status.details[0]) <= 3
+    # The Python exporter looks here, and only here.
+    assert RetryInfo.FromString(trailing["google.rpc.retryinfo-bin"]).retry_delay.seconds >= 1
+    counts = server.status()
+    assert counts["received"]["traces"] == counts["rejected"]["traces"] == 0
+
+
+def retry_s(detail) -> float:
+    """Return the delay of a RetryInfo."""
+    info = RetryInfo()
+    assert detail.Unpack(info)
+    return info.retry_delay.seconds + info.retry_delay.nanos / 1e9
 
 
 def test_json_text_of_a_status_has_the_names_of_the_protocol(server):

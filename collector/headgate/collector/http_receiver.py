@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from headgate.collector.errors import CollectorError, Permanent, TooLarge, Unsupported
+from headgate.collector.errors import CollectorError, Permanent, Retryable, TooLarge, Unsupported
 from headgate.collector.receive import decompress
 from headgate.collector.signals import Signal
 from headgate.collector.status import refusal
@@ -39,7 +39,12 @@ def create_app(pipeline: Pipeline, max_request_bytes: int) -> Starlette:
 
     def endpoint(signal: Signal) -> Callable[[Request], Awaitable[Response]]:
         async def export(request: Request) -> Response:
-            return await _export(pipeline, signal, request, max_request_bytes)
+            try:
+                return await _export(pipeline, signal, request, max_request_bytes)
+            except (
+                asyncio.CancelledError
+            ):  # the grace of a stop has ended; at a 500 the sender would give up
+                return _refused(_kind(request), Retryable("the collector is stopping"))
 
         return export
 
@@ -64,7 +69,8 @@ async def _export(pipeline: Pipeline, signal: Signal, request: Request, limit: i
         stored = await asyncio.to_thread(
             _accept, pipeline, signal, kind, encoding, bytes(body), limit
         )
-        await asyncio.wrap_future(stored)
+        # Shielded: the outcome is others' too, who sent the same.
+        await asyncio.shield(asyncio.wrap_future(stored))
     except CollectorError as error:
         return _refused(kind, error)
     return Response(b"{}" if kind == JSON else b"", media_type=kind)

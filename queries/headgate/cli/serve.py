@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from headgate.collector.pipeline import Pipeline
     from headgate.store import DataDirectory, Store
 
-SHUTDOWN_S = 8.0
+SHUTDOWN_S = 6.0
 """How long a stop may take: half for answering those who wait, half for storing what was accepted."""
 
 _CLOSE_S = 1.0
+_DEADLINE_S = 9.5
 
 
 def serve(
@@ -96,7 +97,7 @@ def _log_to_stderr(environ: Mapping[str, str]) -> None:
 
 
 def _leave_within(seconds: float, code: int) -> None:
-    """End the process even if it hangs: closing the store waits for queries, and those may take any time."""
+    """End the process even if it hangs: closing the store, say, waits for queries, and those may take any time."""
     timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
@@ -183,6 +184,7 @@ def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> b
         _ready(directory, addresses)
 
     def stopping() -> None:
+        _leave_within(_DEADLINE_S, 1)  # whatever hangs: what was acknowledged is in the journal
         grpc_receiver.stop(SHUTDOWN_S / 2)
 
     # Not asyncio.run: it would wait for the threads of queries that still run.
