@@ -215,10 +215,13 @@ def test_text_that_is_not_utf8(raw):
 
 
 def test_many_attributes():
-    """A span of a hundred thousand attributes in the worst order takes seconds, not hours."""
-    names = [b"%06d" % number for number in range(100_000, 0, -1)]
-    span = b"".join(delimited(9, delimited(1, name)) for name in names)
+    """A span of a hundred thousand attributes in the worst order takes seconds, not hours; equal keys keep theirs."""
+    names = [b"%06d" % number for number in range(50_000, 0, -1)]
+    pairs = [(name, delimited(2, delimited(1, value))) for value in (b"1", b"2") for name in names]
+    span = b"".join(delimited(9, delimited(1, name) + value) for name, value in pairs)
     body = delimited(1, delimited(2, delimited(2, span)))
     assert check(Signal.TRACES, body) == 1
     (row,) = rows_of(process([Request(Signal.TRACES, body, 1, 1)]))["otel_traces"]
-    assert [key for key, _ in row["SpanAttributes"]] == sorted(names)
+    assert row["SpanAttributes"] == [
+        [name, value] for name in sorted(names) for value in (b"1", b"2")
+    ]

@@ -2,6 +2,9 @@
 
 After this pass nothing that follows can fail on the bytes: processing may run later, from the journal, and must not
 find then that an acknowledged request is malformed.
+
+It takes what protobuf's own parser takes, but for two things: text that is not UTF-8 is taken, and stored byte for
+byte, since one bad string should not cost its whole request; and field number 0 is refused in skipped groups too.
 """
 
 from __future__ import annotations
