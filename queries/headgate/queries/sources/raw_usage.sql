@@ -1,5 +1,5 @@
 -- Raw uses in the shape of usage_minute. Rows of one weight share a row, so CallsAdjusted / Calls is that weight;
--- Time is the first use of its minute, so that a window need not begin at a whole minute.
+-- Time is the first use of its quarter of an hour, so that a window need not begin with a whole one.
 SELECT
     min(Timestamp) AS Time,
     ServiceName,
@@ -17,4 +17,4 @@ SELECT
         toInt16(if(Duration = 0, -32768, ceil(log2(toFloat64(Duration)) * 32) - 1)), toUInt64(1)
     )) AS DurationBuckets
 FROM uses
-GROUP BY toStartOfMinute(Timestamp), ServiceName, Operation, uses.Kind, Outcome, uses.Weight
+GROUP BY toStartOfFifteenMinutes(Timestamp), ServiceName, Operation, uses.Kind, Outcome, uses.Weight
