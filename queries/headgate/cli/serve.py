@@ -42,7 +42,9 @@ def serve(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Directory of the embedded store. [default: per-user data directory]"),
+        typer.Option(
+            help="Directory of the journal and the embedded store. [default: per-user data directory]"
+        ),
     ] = None,
     store: Annotated[
         str | None,

@@ -32,7 +32,8 @@ class ServeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: Path | None = Field(
-        None, description="Directory of the embedded store; default: the per-user data directory."
+        None,
+        description="Directory of the journal, the lock and the embedded store; default: the per-user data directory.",
     )
     store: str | None = Field(
         None,
