@@ -32,6 +32,7 @@ from headgate.collector.sampler import (
     read_ids,
     read_trace_state,
     repeat,
+    strata_of,
     write_trace_state,
 )
 from headgate.collector.sampler.shares import FLOOR
@@ -454,6 +455,7 @@ def test_a_plan_of_another_segment_is_refused():
         decide(chosen(rows, np.empty(0, np.int64)), LAW, State.new(1))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 400), st.integers(0, 255))
 def test_damaged_states_are_refused_or_read(noise, position, byte):
     """Bytes that are no state raise ValueError and nothing else; a state survives its bytes."""
@@ -475,3 +477,25 @@ def test_damaged_states_are_refused_or_read(noise, position, byte):
 def test_thresholds_of_a_plan_fit_32_bits():
     """What a plan has to hold for a trace is its packed threshold."""
     assert threshold_of(np.array([1e-12]))[0] % (1 << 24) == 0
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 2)), min_size=1),
+    st.integers(0, 2**32),
+)
+def test_strata_are_the_same_in_every_segment(rows, seed):
+    """Rows share a stratum iff they share all columns, under a key that no numbering of a segment changes."""
+    names = [np.arange(100, 105, dtype=np.uint64) * np.uint64(i) for i in (1, 10, 100)]
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    stratum, strata = strata_of(*zip(columns, names, strict=True))
+    shuffles = [np.random.default_rng(seed + i).permutation(5) for i in range(3)]
+    renumbered = [
+        (np.argsort(p)[c], n[p]) for p, c, n in zip(shuffles, columns, names, strict=True)
+    ]
+    other, other_strata = strata_of(*renumbered)
+    assert np.array_equal(strata[stratum], other_strata[other])
+    assert len({(row, int(key)) for row, key in zip(rows, strata[stratum], strict=True)}) == len(
+        set(rows)
+    )
+    assert len(set(strata.tolist())) == strata.size == len(set(rows))

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headgate.collector.heap import Heap
@@ -75,6 +75,7 @@ def texts(states: list[str]):
     return heap, heap.add_texts([state.encode() for state in states])
 
 
+@settings(deadline=None)
 @given(trace_states)
 @example("ot=rv:0123456789abcd")
 @example("ot=th:8;rv:0123456789abcde")
@@ -86,6 +87,7 @@ def test_randomness_is_read_as_specified(state):
     assert randomness.tolist() == [slow_randomness(state), 1]
 
 
+@settings(deadline=None)
 @given(st.lists(trace_states, min_size=1, max_size=5), st.lists(st.integers(0, 0xFFFFFFF)))
 @example([""], [0x8000000])
 @example(["ot=" + ";".join("a" * 120 + str(i) for i in range(3)) + ";rv:0123456789abcd"], [1])

@@ -8,6 +8,7 @@ from headgate.collector.sampler.decide import Decision, Kept, decide, repeat
 from headgate.collector.sampler.law import Law
 from headgate.collector.sampler.people import Thinned, person, thin_events
 from headgate.collector.sampler.state import State
+from headgate.collector.sampler.strata import strata_of
 from headgate.collector.sampler.thresholds import DROP, pack, threshold_text, unpack
 from headgate.collector.sampler.traces import Arrivals, read_ids
 from headgate.collector.sampler.tracestate import read as read_trace_state
@@ -29,6 +30,7 @@ __all__ = [
     "read_ids",
     "read_trace_state",
     "repeat",
+    "strata_of",
     "thin_events",
     "threshold_text",
     "unpack",

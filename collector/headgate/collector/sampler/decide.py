@@ -114,7 +114,7 @@ def decide(arrivals: Arrivals, law: Law, state: State) -> Decision:
         counted = ~dropping[traces.trace]
         is_request &= counted
     request = np.flatnonzero(is_request)
-    observed = state.window.observe(arrivals.arrival_ns[request], arrivals.arrival_ns[counted])
+    observed = state.window.observe(arrivals.arrival_ns, is_request, counted)
     counts, size = rarest_strata(state.counts, arrivals, traces, request, now_ns)
 
     requests_law = law.probability(observed.requests)
@@ -136,7 +136,7 @@ def decide(arrivals: Arrivals, law: Law, state: State) -> Decision:
     threshold = np.minimum(threshold_of(expected.probability(cap)), most)
     passing = given_arrival(threshold, traces.upstream)
     threshold[dropping] = DROP
-    likely = (float(expected.requests @ passing), float(expected.rows @ passing))
+    likely = expected.kept(passing)
     remembered = (threshold < recalled) | (dropping & ~was_dropped)
     remembered &= traces.identity != 0
     return Decision(

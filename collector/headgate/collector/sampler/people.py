@@ -61,6 +61,7 @@ def thin_events(
     person: NDArray[np.uint64], arrival_ns: NDArray[np.int64], budget: float, window: Window
 ) -> Thinned:
     """Thin a segment's event rows to a budget of rows a minute."""
-    observed = window.observe(arrival_ns, arrival_ns)
+    every = np.ones(arrival_ns.size, bool)
+    observed = window.observe(arrival_ns, every, every)
     threshold = events_threshold(observed.rows, budget)
     return Thinned(persons_kept(person, threshold), threshold, observed.window)

@@ -203,6 +203,11 @@ class Expected:
         ]
         return min(caps, default=math.inf)
 
+    def kept(self, passing: NDArray[np.float64]) -> tuple[float, float]:
+        """Return the requests and rows that these probabilities (given arrival) are expected to keep."""
+        # Not a dot product: the order in which BLAS adds depends on its threads.
+        return float((self.requests * passing).sum()), float((self.rows * passing).sum())
+
     def probability(self, cap: float) -> NDArray[np.float64]:
         """Return each trace's own probability under a cap, upstream sampling included."""
         if cap == math.inf:

@@ -25,11 +25,12 @@ _DROP_CODE = 0xFFFFFFFF
 
 def threshold_of(probability: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the thresholds nearest to these probabilities; below 16^-7 (0 too) the one for 16^-7."""
-    passing = np.clip(probability, 16.0**-MOST_DIGITS, 1.0) * float(WHOLE)
-    leading = np.floor((56 - np.log2(passing)) / 4).astype(np.int64)
-    digits = np.minimum(DIGITS + leading, MOST_DIGITS)
-    quantum = np.int64(1) << (56 - 4 * digits)
-    return WHOLE - np.rint(passing / quantum).astype(np.int64) * quantum
+    passing = np.clip(probability, 16.0**-MOST_DIGITS, 1.0)
+    leading = np.maximum(-np.frexp(passing)[1], 0) // 4
+    digits = 4 * np.minimum(DIGITS + leading, MOST_DIGITS)
+    steps = np.rint(np.ldexp(passing, digits)).astype(np.int64)
+    threshold: NDArray[np.int64] = WHOLE - (steps << (56 - digits))
+    return threshold
 
 
 def probability_of(threshold: NDArray[np.int64]) -> NDArray[np.float64]:

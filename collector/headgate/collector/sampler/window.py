@@ -32,16 +32,16 @@ class Window:
         """Return a window in which nothing has arrived."""
         return cls(0, np.zeros((BUCKETS, 4)))
 
-    def observe(self, requests_ns: NDArray[np.int64], rows_ns: NDArray[np.int64]) -> Observed:
-        """Add arrivals, one time for each request and each row; in any order, either may be empty.
+    def observe(
+        self, arrival_ns: NDArray[np.int64], request: NDArray[np.bool_], row: NDArray[np.bool_]
+    ) -> Observed:
+        """Add arrivals, at least one, in any order; the masks say which count as requests and which as rows.
 
         What seems to have arrived before the segment before it counts as arriving with that one's last. A clock that
         was set back by more than the window takes the window with it. Either way, what was counted stays counted.
         """
-        if not rows_ns.size and not requests_ns.size:
-            return Observed(self, 0.0, 0.0)
-        times = [times // BUCKET_NS for times in (requests_ns, rows_ns)]
-        last = max(int(bucket.max()) for bucket in times if bucket.size)
+        bucket = arrival_ns // BUCKET_NS
+        last = int(bucket.max())
         moved = last - self.head
         if -BUCKETS < moved < 0:
             last = self.head
@@ -50,10 +50,10 @@ class Window:
         if moved < 2 * BUCKETS:
             start = BUCKETS - moved
             series[max(0, start) : start + BUCKETS] = self.sums[max(0, -start) :]
+        place = np.maximum(bucket - last, -min(moved, BUCKETS - 1)) + 2 * BUCKETS - 1
         peaks = []
-        for column, bucket in enumerate(times):
-            place = np.clip(bucket - last, -min(moved, BUCKETS - 1), 0) + 2 * BUCKETS - 1
-            arrived = np.bincount(place, minlength=2 * BUCKETS)
+        for column, counted in enumerate((request, row)):
+            arrived = np.bincount(place[counted], minlength=2 * BUCKETS)
             series[:, column] += arrived
             total = np.cumsum(series[:, column])
             sliding = total[BUCKETS:] - total[:BUCKETS]
