@@ -228,81 +228,83 @@ def test_a_connection_stays_usable_after_a_refusal(server):
             assert client.post(server.url("traces"), content=content).status_code == expected
 
 
-def test_every_refusal_is_counted(start, read):
-    """/api/status and the ledger agree with what was sent, by signal: received = stored + rejected."""
+def send_mixed(server, barrier: threading.Barrier, worker: int) -> list[tuple[str, bool]]:
+    """Send good and malformed requests, two to one, over HTTP or gRPC; return (name, whether it was taken) of each."""
+    outcomes = []
+    barrier.wait()
+    with (
+        httpx.Client(headers={"content-type": PROTOBUF}) as client,
+        grpc.insecure_channel(server.grpc) as channel,
+    ):
+        call = channel.unary_unary(TRACES)
+        for number in range(20):
+            name = f"{worker}/{number}"
+            content = body(name, f"{name} again")
+            if number % 3 == 1:
+                content = content[: len(content) - 1 - number]
+            if worker % 2:
+                answer = client.post(server.url("traces"), content=content)
+                assert answer.status_code in {200, 400}
+                outcomes.append((name, answer.status_code == 200))
+                continue
+            try:
+                call(content, timeout=10)
+                outcomes.append((name, True))
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017
+                outcomes.append((name, False))
+    return outcomes
+
+
+@pytest.fixture(scope="module")
+def mixture(start, read):
+    """Send every refusal, and a mixture from eight clients at once; return outcomes, final status and rows."""
     server = start(config={"max_request_bytes": LIMIT})
     for case in REFUSALS:
         post(server, case)
-    with pytest.raises(grpc.RpcError):
-        export(server, CUT)
-    export(server, body("one", "two", "three"))
-    expected = {"traces": 1, "metrics": 0, "logs": 0}
-    for signal, *_ in REFUSALS.values():
-        expected[signal] += 1
+    barrier = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as pool:
+        sent = pool.map(lambda worker: send_mixed(server, barrier, worker), range(8))
+        outcomes = dict(outcome for many in sent for outcome in many)
     status = server.status()
-    assert status["rejected"] == expected
-    assert status["received"] == {**expected, "traces": expected["traces"] + 3}
     assert server.stop() == 0
     assert server.errors() == ""
     found = read(
         server.data,
-        spans="SELECT SpanName AS name FROM otel_traces ORDER BY name",
+        names="SELECT SpanName AS name, count() AS n FROM otel_traces GROUP BY name",
         ledger="SELECT Signal, sum(Received) AS received, sum(Stored) AS stored,"
         " sum(Rejected) AS rejected, sum(ReceivedBytes) AS bytes,"
-        " sum(StoredBytes + RejectedBytes) AS known FROM ledger GROUP BY Signal ORDER BY Signal",
+        " sum(StoredBytes + RejectedBytes) AS known FROM ledger GROUP BY Signal",
     )
-    assert [row["name"] for row in found["spans"]] == ["one", "three", "two"]
-    for row in found["ledger"]:
-        signal = row["Signal"]
-        stored = 3 if signal == "traces" else 0
-        assert (row["stored"], row["rejected"]) == (stored, expected[signal])
-        assert row["received"] == stored + expected[signal]
-        assert row["bytes"] == row["known"] > 0
-    assert {row["Signal"] for row in found["ledger"]} == set(expected)
+    return outcomes, status, found
 
 
-def test_a_bad_request_fails_alone(start, read):
+def test_a_bad_request_fails_alone(mixture):
     """Of many requests at once, over both protocols, exactly the malformed ones fail; all other rows are there once."""
-    server = start()
-    barrier = threading.Barrier(8)
-
-    def send(worker: int) -> list[tuple[str, bool]]:
-        outcomes = []
-        barrier.wait()
-        with (
-            httpx.Client(headers={"content-type": PROTOBUF}) as client,
-            grpc.insecure_channel(server.grpc) as channel,
-        ):
-            call = channel.unary_unary(TRACES)
-            for number in range(20):
-                name = f"{worker}/{number}"
-                content = body(name, f"{name} again")
-                if number % 3 == 1:
-                    content = content[: len(content) - 1 - number]
-                if worker % 2:
-                    answer = client.post(server.url("traces"), content=content)
-                    outcomes.append((name, answer.status_code == 200))
-                    continue
-                try:
-                    call(content, timeout=10)
-                    outcomes.append((name, True))
-                except grpc.RpcError as error:
-                    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017
-                    outcomes.append((name, False))
-        return outcomes
-
-    with ThreadPoolExecutor(8) as pool:
-        outcomes = dict(outcome for many in pool.map(send, range(8)) for outcome in many)
-    assert {name: int(name.split("/")[1]) % 3 != 1 for name in outcomes} == outcomes
-    assert server.stop() == 0
-    assert server.errors() == ""
-    found = read(
-        server.data, names="SELECT SpanName AS name, count() AS n FROM otel_traces GROUP BY name"
-    )
-    good = {name for name, fine in outcomes.items() if fine}
+    outcomes, _, found = mixture
+    assert outcomes == {name: int(name.split("/")[1]) % 3 != 1 for name in outcomes}
+    good = {name for name, taken in outcomes.items() if taken}
     assert {row["name"]: row["n"] for row in found["names"]} == {
         each: 1 for name in good for each in (name, f"{name} again")
     }
+
+
+def test_every_refusal_is_counted(mixture):
+    """/api/status and the ledger agree with what was sent, by signal: received = stored + rejected."""
+    outcomes, status, found = mixture
+    taken = sum(outcomes.values())
+    rejected = {"traces": len(outcomes) - taken, "metrics": 0, "logs": 0}
+    for signal, *_ in REFUSALS.values():
+        rejected[signal] += 1
+    stored = {"traces": 2 * taken, "metrics": 0, "logs": 0}
+    received = {signal: stored[signal] + rejected[signal] for signal in rejected}
+    assert (status["received"], status["rejected"]) == (received, rejected)
+    assert {row["Signal"] for row in found["ledger"]} == set(rejected)
+    for row in found["ledger"]:
+        signal = row["Signal"]
+        counted = (row["received"], row["stored"], row["rejected"])
+        assert counted == (received[signal], stored[signal], rejected[signal])
+        assert row["bytes"] == row["known"] > 0
 
 
 def test_a_full_collector_asks_to_come_again(start):
