@@ -76,14 +76,14 @@ def serve(
     settings = load(flags, config, os.environ)
     directory, opened = _open_store(settings)
     try:
-        finished = _serve(settings, directory, opened)
-        _leave_within(_CLOSE_S, 0 if finished else 1)
+        _serve(settings, directory, opened)
+        _leave_within(_CLOSE_S, 0)
     finally:
         opened.close()
         directory.close()
     # The engine's own threads may outlive us by seconds; everything is closed, so leave at once.
     sys.stdout.flush()
-    os._exit(0 if finished else 1)
+    os._exit(0)
 
 
 def _log_to_stderr(environ: Mapping[str, str]) -> None:
@@ -143,8 +143,8 @@ def _cannot_listen(address: str, name: str, error: Exception) -> StoreError:
     )
 
 
-def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> bool:
-    """Run until told to stop; return whether everything accepted was stored."""
+def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> None:
+    """Run until told to stop; what cannot be stored in time then waits in the journal for the next start."""
     listeners = {name: _listen(getattr(settings, name), name) for name in ("otlp_http", "api")}
     # gRPC binds by itself, later and with less to say when it cannot.
     _listen(settings.otlp_grpc, "otlp_grpc").close()
@@ -195,9 +195,11 @@ def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> b
         loop.run_until_complete(_serve_http(settings, store, pipeline, listeners, ready, stopping))
     finally:
         grpc_receiver.stop(SHUTDOWN_S / 2).wait()
-        finished = pipeline.close(SHUTDOWN_S / 2)
+        if not pipeline.close(SHUTDOWN_S / 2):
+            logging.warning(
+                "what the store has not taken yet is safe in the journal, for the next start"
+            )
         loop.close()
-    return finished
 
 
 @contextlib.contextmanager
