@@ -195,10 +195,7 @@ def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> N
         loop.run_until_complete(_serve_http(settings, store, pipeline, listeners, ready, stopping))
     finally:
         grpc_receiver.stop(SHUTDOWN_S / 2).wait()
-        if not pipeline.close(SHUTDOWN_S / 2):
-            logging.warning(
-                "what the store has not taken yet is safe in the journal, for the next start"
-            )
+        pipeline.close(SHUTDOWN_S / 2)
         loop.close()
 
 
