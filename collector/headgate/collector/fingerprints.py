@@ -213,18 +213,18 @@ def fingerprint_kernel(
     length: NDArray[np.int64],
     max_input: int,
     max_text: int,
+    recent: NDArray[np.int64],
     scratch: NDArray[np.uint8],
     written: NDArray[np.uint8],
     out: NDArray[np.uint64],
 ) -> None:
     """Fill `out`; all references are known to lie in the buffer.
 
-    Offset and length have a row for messages, stack traces and types each. `written` is `scratch`, read-only: what
-    the compiled hash takes.
+    Offset and length have a row for messages, stack traces and types each. `recent` remembers errors, by the lengths
+    of their parts; it starts as -1. `written` is `scratch`, read-only: what the compiled hash takes.
     """
-    recent = np.full(RECENT, -1, np.int64)
     for i in range(out.size):
-        slot = ((length[0, i] * 31 + length[1, i]) * 31 + length[2, i]) % RECENT
+        slot = ((length[0, i] * 31 + length[1, i]) * 31 + length[2, i]) % recent.size
         twin = recent[slot]
         recent[slot] = i
         part = i64(0)
@@ -259,11 +259,11 @@ def fingerprints(heap: Heap, error_type: Text, stack: Text, message: Text) -> ND
     length = np.stack([part.length for part in parts])
     if np.any((offset < 0) | (length < 0) | (length > buffer.size - offset)):
         raise IndexError("a text of an error lies outside the heap")
+    recent = np.full(RECENT, -1, np.int64)
     scratch = np.empty(int(error_type.length.max(initial=0)) + 1 + MAX_INPUT_BYTES, np.uint8)
     written = scratch.view()
     written.flags.writeable = False
     out = np.empty(len(error_type), np.uint64)
-    fingerprint_kernel(
-        buffer, offset, length, MAX_INPUT_BYTES, MAX_TEXT_BYTES, scratch, written, out
-    )
+    limits = MAX_INPUT_BYTES, MAX_TEXT_BYTES
+    fingerprint_kernel(buffer, offset, length, *limits, recent, scratch, written, out)
     return out
