@@ -1,0 +1,197 @@
+"""ClickHouse fails in every way while data comes in: nothing acknowledged is lost or doubled, and all recovers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from dataclasses import replace
+
+import pytest
+from spans import PATIENT, QUICK, accept, check_books, pipeline, wait_until
+
+from headgate.collector.errors import Retryable
+from headgate.collector.signals import Signal
+from headgate.store import server_store
+
+FAILURES = ("refuses", "resets", "hangs", "forgets", "vanishes", "busy")
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return tmp_path / "data" / "journal"
+
+
+@pytest.fixture
+def begin(journal):
+    """Return a function that starts a pipeline into a store; closed at the end."""
+    begun = []
+
+    def start(store, limits=QUICK):
+        begun.append(pipeline(store, journal, limits))
+        begun[-1]._delivery._retry_s, begun[-1]._delivery._retry_max_s = 0.01, 0.1
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.close(0)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_an_outage_loses_and_doubles_nothing(begin, remote, clickhouse, store, failure):
+    """Requests are acknowledged before, during and after it; all are stored once, without anybody's help."""
+    pipe = begin(remote)
+    accept(pipe, range(10))
+    assert pipe.flush()
+    clickhouse.turn(failure)
+    for number in range(10, 30):
+        accept(pipe, [number, 1000 + number], days=3)
+    clickhouse.wait_for_failures(1 if failure == "hangs" else 3)
+    assert not pipe.flush(0.1)
+    clickhouse.turn("works")
+    for number in range(30, 40):
+        accept(pipe, [number])
+    assert pipe.flush()
+    check_books(store, [*range(40), *range(1010, 1030)])
+
+
+@pytest.mark.parametrize("failure", ["vanishes", "resets"])
+def test_every_insert_may_be_the_one_that_fails(begin, remote, clickhouse, store, failure):
+    """At each block of a segment in turn: the answer is lost, or the request, and once more after a restart."""
+    numbers: list[int] = []
+    for position in range(6):  # as many blocks as such a segment has
+        pipe = begin(remote, PATIENT)
+        numbers += [10 * position, 10 * position + 1]
+        accept(pipe, numbers[-2:], days=2)
+        clickhouse.work_for(position, failure)
+        pipe._journal.seal()
+        clickhouse.wait_for_failures(1)
+        pipe.close(0)
+        clickhouse.work_for(0, failure)
+        again = begin(remote)
+        clickhouse.wait_for_failures(1)
+        clickhouse.turn("works")
+        assert again.flush()
+        assert again.close(10)
+    check_books(store, numbers)
+    tables = {token.split("/")[1] for token in clickhouse.inserts}
+    assert len(tables) == 6
+
+
+def test_a_store_that_is_away_at_the_start(begin, journal, clickhouse, store):
+    """Its port is closed when the collector begins: requests are taken, and stored by whoever comes next."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    away = server_store(f"http://127.0.0.1:{port}/{store.database}")
+    pipe = begin(away)
+    for number in range(10):
+        accept(pipe, [number])
+        accept(pipe, [number])
+    assert not pipe.flush(0.3)
+    assert not pipe.close(0.1)
+    again = begin(server_store(f"http://127.0.0.1:{clickhouse.port}/{store.database}"))
+    accept(again, [5])
+    assert again.flush()
+    check_books(store, range(10))
+
+
+def test_memory_stays_bounded_while_the_store_is_away(begin, remote, clickhouse, store):
+    """Segments move to disk: requests go on being taken far beyond what memory may hold, and all are stored."""
+    limits = replace(QUICK, segment_bytes=1 << 20, memory_bytes=2 << 20)
+    pipe = begin(remote, limits)
+    clickhouse.turn("refuses")
+    for number in range(50):
+        accept(pipe, [number], filling=200_000)  # ten megabytes
+        assert pipe._memory_bytes <= limits.memory_bytes
+    held = sum(s.contents is not None for s in pipe._waiting)
+    assert 0 < held < len(pipe._waiting)
+    clickhouse.turn("works")
+    assert pipe.flush()
+    assert pipe._memory_bytes == 0
+    check_books(store, range(50))
+
+
+def test_overload_is_refused_and_told_when_to_come_back(begin, remote, clickhouse, store):
+    """More than fits is refused with Retryable; nothing of it is counted or stored, the rest is."""
+    pipe = begin(remote, replace(PATIENT, memory_bytes=1 << 20))
+    outcomes: dict[int, Retryable | None] = {}
+
+    def work(base):
+        for number in range(base, base + 30):
+            try:
+                accept(pipe, [number], filling=200_000)
+            except Retryable as error:
+                outcomes[number] = error
+            else:
+                outcomes[number] = None
+
+    clickhouse.turn("hangs")
+    threads = [threading.Thread(target=work, args=(1000 * i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    refused = [error for error in outcomes.values() if error]
+    assert refused
+    assert {1 <= error.retry_after_s <= 3 for error in refused} == {True}
+    clickhouse.turn("works")
+    assert pipe.flush()
+    taken = [number for number, error in outcomes.items() if error is None]
+    check_books(store, taken)
+    assert pipe.received[Signal.TRACES] == pipe.stored[Signal.TRACES] == len(taken)
+
+
+def test_a_full_journal_pushes_back_until_the_store_is_there(begin, remote, clickhouse, store):
+    """Refused when full, taken again by itself once segments are stored and removed."""
+    pipe = begin(remote, replace(QUICK, segment_bytes=50_000, journal_bytes=30_000))
+    clickhouse.turn("refuses")
+    taken = []
+
+    def fill():
+        for number in range(10_000):
+            accept(pipe, range(20 * number, 20 * number + 20))
+            taken.extend(range(20 * number, 20 * number + 20))
+
+    with pytest.raises(Retryable, match="full"):
+        fill()
+    clickhouse.turn("works")
+    assert pipe.flush()
+    wait_until(lambda: pipe.backlog_bytes == 0 or pipe._releaser.release(pipe._clock_ns()))
+    accept(pipe, [10**9])
+    assert pipe.flush()
+    check_books(store, [*taken, 10**9])
+
+
+def test_a_backlog_does_not_keep_new_data_waiting(begin, remote, clickhouse, store):
+    """A start with segments waiting takes requests at once, while the store is still away."""
+    pipe = begin(remote, PATIENT)
+    clickhouse.turn("refuses")
+    for number in range(10):
+        accept(pipe, [number], filling=100_000)
+        pipe._journal.seal()
+    pipe.close(0)
+    again = begin(remote)
+    accept(again, [100])
+    assert len(again._waiting) >= 10
+    clickhouse.turn("works")
+    assert again.flush()
+    check_books(store, [*range(10), 100])
+
+
+def test_two_collectors_with_copies_of_a_journal(remote, store, tmp_path, clickhouse):
+    """A directory that was copied and is delivered twice at the same time is stored once."""
+    first = pipeline(remote, tmp_path / "a" / "journal", PATIENT)
+    clickhouse.turn("refuses")
+    for number in range(20):
+        accept(first, [number])
+        if number % 4 == 3:
+            first._journal.seal()
+    first.close(0)
+    (tmp_path / "b" / "journal").mkdir(parents=True)
+    for path in (tmp_path / "a" / "journal").glob("*.journal"):
+        (tmp_path / "b" / "journal" / path.name).write_bytes(path.read_bytes())
+    clickhouse.turn("works")
+    both = [pipeline(remote, tmp_path / name / "journal") for name in ("a", "b")]
+    for one in both:
+        assert one.flush()
+        assert one.close(10)
+    check_books(store, range(20))
