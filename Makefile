@@ -33,6 +33,8 @@ check: $(READY)  ## lint, formatting, types, import rules, generated docs
 
 bench: $(READY)  ## measure, as ratios within one run
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/instrumentation.py
 
 format: $(READY)  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
