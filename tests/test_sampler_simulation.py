@@ -26,7 +26,6 @@ from sampler_traffic import (
 from headgate.collector.sampler import Law, State, decide
 from headgate.collector.sampler.memory import CAPACITY as TRACES
 from headgate.collector.sampler.shares import CAPACITY as STRATA
-from headgate.collector.sampler.shares import FLOOR
 from headgate.collector.sampler.thresholds import probability_of, weight_of
 from headgate.collector.sampler.window import BUCKET_NS
 
@@ -116,6 +115,14 @@ def head_sampled(rng, count, start):
     return rows, len(rows)
 
 
+def bursts_of_debugging(rng, count, start):
+    """Make traffic half of which an always-keep rule matches in every tenth segment: feedback has to pay it back."""
+    debugging = start // SECOND // STEP_S % 10 == 0
+    keep = debugging & (rng.random(count) < 0.5)
+    rows = segment(rng, np.arange(count), keep=keep, start_ns=start, length_ns=STEP_S * SECOND)
+    return rows, count
+
+
 class Microservices:
     """1 000 operations, ten entry spans and twenty others a trace, 2 % errors, a third of the rows a segment late."""
 
@@ -166,6 +173,7 @@ TRAFFIC = {
     "spike": (lambda s: 400 if 100 <= s < 110 else 50, 300, 110, one_span_traces),
     "no entry spans": (step(10, 100, 60), 240, 60, no_entry_spans),
     "head-sampled": (step(10, 60, 60), 240, 60, head_sampled),
+    "bursts kept by a rule": (step(10, 200, 60), 300, 60, bursts_of_debugging),
     "microservices": (step(40, 160, 60), 300, 60, Microservices()),
     "microservices far up": (step(40, 400, 60), 240, 60, Microservices()),
 }
@@ -251,10 +259,11 @@ def test_no_stratum_starves_among_too_many():
     p = probability_of(decision.threshold)
     assert decision.cap < 1
     assert decision.expected_requests == pytest.approx(4000, rel=1e-3)
-    assert p.min() >= FLOOR * 0.1 * (1 - 2e-4)
+    least = 0.1 * 0.1
+    assert p.min() >= least * (1 - 2e-4)
     frequent = stratum == 0
-    assert p[frequent].sum() >= FLOOR * 0.1 * frequent.sum() * (1 - 2e-4)
-    assert weight_of(decision.threshold).max() <= 1 / (FLOOR * 0.1) * (1 + 2e-4)
+    assert p[frequent].sum() >= least * frequent.sum() * (1 - 2e-4)
+    assert weight_of(decision.threshold).max() <= 1 / (least) * (1 + 2e-4)
 
 
 def test_totals_of_every_stratum_are_unbiased():

@@ -6,6 +6,11 @@ Collectors need not talk to each other: what one keeps at a lower probability, e
 
 from headgate.collector.sampler.decide import Decision, Kept, decide, repeat
 from headgate.collector.sampler.law import Law
+from headgate.collector.sampler.log_attributes import (
+    read_randomness,
+    read_thresholds,
+    write_thresholds,
+)
 from headgate.collector.sampler.people import Thinned, person, thin_events
 from headgate.collector.sampler.state import State
 from headgate.collector.sampler.strata import strata_of
@@ -28,11 +33,14 @@ __all__ = [
     "pack",
     "person",
     "read_ids",
+    "read_randomness",
+    "read_thresholds",
     "read_trace_state",
     "repeat",
     "strata_of",
     "thin_events",
     "threshold_text",
     "unpack",
+    "write_thresholds",
     "write_trace_state",
 ]

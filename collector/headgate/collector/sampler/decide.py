@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from headgate.collector.sampler.law import Law
     from headgate.collector.sampler.window import Observed
 
-FEEDBACK = 4.0  # a lasting surplus d ends as d / (1 + FEEDBACK)
+# A lasting surplus d ends as d / (1 + FEEDBACK); corrections die out if segments are shorter than 60 s / FEEDBACK.
+FEEDBACK = 6.0
 MOST_CORRECTION = 0.5
 
 
