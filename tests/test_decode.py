@@ -229,3 +229,15 @@ def test_a_value_sent_twice():
     assert stored(text, reference) == b""
     # Protobuf would merge the two arrays into one; no encoder writes one array in two pieces.
     assert stored(one, two) == stored(one + two) == b"[2]"
+
+
+def test_a_body_sent_twice():
+    """So it is with the body of a log record, which has no key."""
+    for values, wanted in (
+        ((b"\x18\x07", b""), b"7"),
+        ((b"", delimited(1, b"x"), b"\x18\x07"), b"7"),
+    ):
+        record = b"".join(delimited(5, value) for value in values)
+        body = delimited(1, delimited(2, delimited(2, record)))
+        (row,) = rows_of(process([Request(Signal.LOGS, body, 1, 1)]))["otel_logs"]
+        assert row["Body"] == wanted
