@@ -1,0 +1,192 @@
+"""The collector is killed at random moments while real clients send: every acknowledged span is stored exactly once.
+
+HEADGATE_FAULTS=long kills it at least fifty times, else four times; HEADGATE_FAULTS_SEED chooses other moments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LONG = os.environ.get("HEADGATE_FAULTS") == "long"
+SEED = int(os.environ.get("HEADGATE_FAULTS_SEED", "1"))
+CLIENTS = Path(__file__).parent / "retrying_clients.py"
+READ = """
+import json, sys
+from pathlib import Path
+from headgate.store import embedded_store
+client = embedded_store(Path(sys.argv[1]) / "clickhouse").client()
+print(json.dumps({name: client.query(sql).result_rows for name, sql in json.load(sys.stdin).items()}))
+"""
+QUERIES = {
+    "spans": "SELECT lower(SpanId), toUnixTimestamp64Nano(Timestamp) FROM otel_traces",
+    "events": "SELECT count(), countIf(SpanKind IN ('Server')) FROM otel_traces",
+    "event rows": "SELECT count() FROM events",
+    "rollups": "SELECT (SELECT sum(Calls) FROM usage_minute), (SELECT sum(Calls) FROM usage_quarter),"
+    " (SELECT sum(Calls) FROM usage_day), (SELECT sum(Calls) FROM user_hour),"
+    " (SELECT sum(Calls) FROM user_day)",
+    "minutes": "SELECT toUnixTimestamp(Time), sum(Calls), sum(DurationSum) FROM usage_minute"
+    " GROUP BY Time ORDER BY Time",
+    "raw minutes": "SELECT intDiv(toUnixTimestamp64Nano(Timestamp), 60000000000) * 60 AS m, count(),"
+    " sum(Duration) FROM otel_traces GROUP BY m ORDER BY m",
+    "ledger": "SELECT sum(Received), sum(Stored), sum(Rejected), sum(Duplicate), sum(SampledOut)"
+    " FROM ledger",
+}
+
+
+class Collector:
+    """`headgate serve` on ports that stay the same, in a far time zone; started and ended any number of times."""
+
+    def __init__(self, directory: Path) -> None:
+        self.data = directory / "data"
+        (directory / "tmp").mkdir()
+        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+        ports = [listener.getsockname()[1] for listener in listeners]
+        for listener in listeners:
+            listener.close()
+        self.grpc, self.http, self.api = (f"127.0.0.1:{port}" for port in ports)
+        self._errors = directory / "stderr"
+        self._environ = {k: v for k, v in os.environ.items() if not k.startswith("HEADGATE_")}
+        self._environ |= {"TZ": "Asia/Kolkata", "TMPDIR": str(directory / "tmp")}
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it and return at once."""
+        command = [
+            str(Path(sys.executable).with_name("headgate")),
+            "serve",
+            "--data",
+            str(self.data),
+        ]
+        command += ["--otlp-grpc", self.grpc, "--otlp-http", self.http, "--api", self.api]
+        with self._errors.open("a") as errors:
+            self._process = subprocess.Popen(
+                command, env=self._environ, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+
+    def wait_ready(self) -> None:
+        """Return when it has said that it is ready."""
+        said = self._process.stdout.readline()
+        assert "ready" in said, self.errors()
+
+    def end(self, how: signal.Signals) -> int:
+        """Send a signal and return the exit code."""
+        self._process.send_signal(how)
+        code = self._process.wait(15)
+        self._process.stdout.close()
+        return code
+
+    def errors(self) -> str:
+        return self._errors.read_text()
+
+    def segments(self) -> list[Path]:
+        return sorted((self.data / "journal").glob("*.journal"))
+
+    def read(self) -> dict[str, list]:
+        """Return the answers of a store that no process owns."""
+        done = subprocess.run(
+            [sys.executable, "-c", READ, str(self.data)],
+            check=False, input=json.dumps(QUERIES), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def collector(tmp_path):
+    made = Collector(tmp_path)
+    yield made
+    if made._process.poll() is None:
+        made.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def clients(collector):
+    """Start the clients; return a function that lets them finish and returns what was acknowledged."""
+    process = subprocess.Popen(
+        [sys.executable, CLIENTS, collector.grpc, collector.http],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def finish():
+        answer, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        return json.loads(answer)
+
+    yield finish
+    process.kill()
+    process.wait(10)
+    process.stdout.close()
+
+
+def check(collector: Collector, sent: dict) -> None:
+    """Assert that the store has what was acknowledged, once and unchanged, and that its rollups and ledger agree."""
+    found = collector.read()
+    stored = [(span, start) for span, start in found["spans"]]
+    assert len(stored) == len(set(stored)), "a span is stored twice"
+    assert dict(stored) == sent["spans"]
+    count = len(stored)
+    assert found["events"] == [[count, count // 2]]
+    assert found["event rows"] == [[count // 2]]
+    assert found["rollups"] == [[count, count, count, count // 2, count // 2]]
+    assert found["minutes"] == found["raw minutes"]
+    ((received, kept, rejected, duplicate, sampled),) = found["ledger"]
+    assert (kept, rejected, sampled) == (count, 0, 0)
+    assert received == kept + duplicate
+    assert not list((collector.data / "journal" / "quarantine").glob("*"))
+    assert "Traceback" not in collector.errors()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800 if LONG else 180)
+def test_killed_at_random_moments(collector, clients, record_property):
+    """While it starts, takes up what was left, stores or releases; also again before a client came through."""
+    moments = random.Random(SEED)  # noqa: S311  # a test's choices
+    for kill in range(50 if LONG else 4):
+        collector.start()
+        if kill % 4 == 2:
+            time.sleep(moments.uniform(0.2, 2.0))  # mostly before it is ready
+        else:
+            collector.wait_ready()
+            time.sleep(moments.choice((0.05, 0.5, 3.0)) * moments.uniform(0.3, 1.5))
+        assert collector.end(signal.SIGKILL) == -signal.SIGKILL
+    collector.start()
+    collector.wait_ready()
+    time.sleep(1.0)
+    sent = clients()
+    assert collector.end(signal.SIGTERM) == 0, collector.errors()
+    assert sent["again"] > 0, "no client ever noticed"
+    assert len(sent["spans"]) > 1000
+    assert collector.segments() == []
+    check(collector, sent)
+    seconds = sorted(sent["seconds"])
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        record_property(f"export_{name}_ms", round(1000 * seconds[int(share * len(seconds))], 1))
+    record_property("spans", len(sent["spans"]))
+
+
+@pytest.mark.slow
+def test_told_to_end_under_load(collector, clients):
+    """SIGTERM: what was acknowledged is stored before it ends with 0, within ten seconds; clients find the next one."""
+    for _ in range(2):
+        collector.start()
+        collector.wait_ready()
+        time.sleep(1.0)
+        began = time.monotonic()
+        assert collector.end(signal.SIGTERM) == 0, collector.errors()
+        assert time.monotonic() - began < 10
+        assert collector.segments() == []
+    collector.start()
+    collector.wait_ready()
+    sent = clients()
+    assert collector.end(signal.SIGTERM) == 0
+    check(collector, sent)
