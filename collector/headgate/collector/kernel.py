@@ -42,7 +42,7 @@ R = TypeVar("R")
 
 def _sources_digest() -> str:
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
         text = source.read_bytes()
         if b"@kernel" in text or b"@unchecked" in text:
             digest.update(source.name.encode() + b"\0" + text)
