@@ -56,12 +56,12 @@ def begin(store, journal):
 
 def crash(pipe):
     """Leave the journal as a kill would: nothing more is stored, sealed or released."""
+    pipe._releaser.release = lambda now_ns: None
     pipe._delivery.stop()
     with pipe._changed:
         pipe._finished = True
         pipe._changed.notify_all()
     pipe._thread.join(10)
-    pipe._releaser._stored.clear()
 
 
 def segments(journal):
@@ -174,6 +174,9 @@ def test_a_retransmission_is_dropped_and_counted(begin, store):
     pipe.accept(Signal.TRACES, body).result(20)
     assert pipe.flush()
     assert check_books(store, [1, 2])["Duplicate"] == 4
+    assert pipe.received == {Signal.TRACES: 6}
+    assert pipe.stored == {Signal.TRACES: 2}
+    assert pipe.duplicate == {Signal.TRACES: 4}
     for _ in range(2):
         crash(pipe)
         pipe = begin()
@@ -182,9 +185,6 @@ def test_a_retransmission_is_dropped_and_counted(begin, store):
         assert pipe.flush()
     books = check_books(store, [1, 2, 3])
     assert books["Duplicate"] == 4 + 2 + 3
-    assert (
-        pipe.received[Signal.TRACES] == pipe.stored[Signal.TRACES] + pipe.duplicate[Signal.TRACES]
-    )
 
 
 def test_a_retransmission_after_release_and_crash_is_dropped(begin, store, journal):
@@ -439,7 +439,7 @@ def test_release_waits_for_the_store_to_be_durable(begin, store, journal):
     assert calls == []
     now[0] += 3 * 10**9
     wait_until(lambda: calls)
-    threading.Event().wait(0.3)
+    threading.Event().wait(1.2)
     assert calls == [1], "and not again before its time"
     works.set()
     now[0] += 3 * 10**9

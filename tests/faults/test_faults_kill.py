@@ -5,6 +5,7 @@ HEADGATE_FAULTS=long kills it at least fifty times, else four times; HEADGATE_FA
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 LONG = os.environ.get("HEADGATE_FAULTS") == "long"
@@ -189,4 +191,48 @@ def test_told_to_end_under_load(collector, clients):
     collector.wait_ready()
     sent = clients()
     assert collector.end(signal.SIGTERM) == 0
+    check(collector, sent)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Yield a disk of 320 MB for the whole data directory."""
+    place = tmp_path / "data"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=320m", "none", place], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_and_is_cleared(small_disk, collector, clients):
+    """Clients are told to come back, the collector lives and stores again by itself once there is room."""
+    collector.start()
+    collector.wait_ready()
+    time.sleep(1.0)
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        piece = bytes(1 << 20)
+        try:
+            while True:
+                file.write(piece)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC  # noqa: PT017  # it is what we want
+    answer = httpx.post(
+        f"http://{collector.http}/v1/traces",
+        content=b"\x0a\x00",
+        headers={"content-type": "application/x-protobuf"},
+    )
+    assert answer.status_code == 503
+    assert 1 <= int(answer.headers["retry-after"]) <= 3
+    time.sleep(2.0)
+    ballast.unlink()
+    time.sleep(2.0)
+    sent = clients()
+    assert collector.end(signal.SIGTERM) == 0, collector.errors()
+    assert sent["again"] > 0
     check(collector, sent)
