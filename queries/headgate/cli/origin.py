@@ -47,7 +47,7 @@ def from_directory(data: Path, name: str, question: Mapping[str, Any]) -> dict[s
     while True:
         server = find_server(data)
         if server:
-            return _from_server(server["api"], name, question)
+            return from_server(server["api"], name, question)
         if not (data / "clickhouse").exists():
             raise NoData(
                 f"there is no data in {data}: start `headgate serve --data {data}` and send it something,"
@@ -73,7 +73,8 @@ def _from_store(store: Store, name: str, question: Mapping[str, Any]) -> dict[st
         store.close()
 
 
-def _from_server(api: str, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
+def from_server(api: str, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask the server whose API listens at `api`, "host:port"."""
     asked = {key: value for key, value in question.items() if value is not None and key != "where"}
     where = [f"{key}={value}" for key, value in question.get("where", {}).items()]
     try:

@@ -66,10 +66,11 @@ def report(
         Path | None, typer.Option(help="Write to this file instead of the terminal.")
     ] = None,
     data: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             help="Directory of the embedded store; $HEADGATE_DATA or ~/.local/share/headgate unless"
-            " given. A server that owns it is asked."
+            " given. A server that owns it is asked. Or files of OTLP, or a directory of them, such"
+            " as a library's local telemetry; may then be repeated."
         ),
     ] = None,
     store: Annotated[
@@ -98,13 +99,26 @@ def report(
         raise ReportError(
             f"--set {taken[0]} is not possible: it is no parameter of the report alone"
         )
-    place = data or default_data_directory(os.environ)
-    document = (
-        from_url(store, name, question | own)
-        if store
-        else from_directory(place, name, question | own)
-    )
-    _write(document, format_, output)
+    _write(_document(store, data or [], name, question | own), format_, output)
+
+
+def _document(
+    store: str | None, data: list[Path], name: str, question: dict[str, Any]
+) -> dict[str, Any]:
+    """Get the report's document from wherever the data is."""
+    if store:
+        return from_url(store, name, question)
+    if data:
+        from headgate.cli.files import from_files, telemetry_files
+
+        if files := telemetry_files(data):
+            document, problems = from_files(files, name, question)
+            for problem in problems:
+                typer.echo(f"headgate: not counted: {problem}", err=True)
+            return document
+    if len(data) > 1:
+        raise StoreError("several --data must be files of OTLP; name one directory of a store")
+    return from_directory(data[0] if data else default_data_directory(os.environ), name, question)
 
 
 def _pairs(texts: list[str], option: str) -> dict[str, str]:
