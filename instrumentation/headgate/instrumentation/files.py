@@ -1,8 +1,8 @@
 """Local telemetry: OTLP/JSON lines in files on this machine, bounded in size and age.
 
 The format is that of OpenTelemetry's file exporter: each line is one export request as OTLP/JSON,
-so any collector reads it, and so do `headgate report --data` and `headgate import`. Rules: a line is written whole or not
-at all; a full or read-only disk costs data, never an error; another process's files are only ever
+so any collector reads it, and so do `headgate report --data` and `headgate import`. Rules: a line is written whole
+or not at all; a full or read-only disk costs data, never an error; another process's files are only ever
 deleted, by age or when all files together exceed the cap.
 """
 
