@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench format clean
+.PHONY: help setup demo test test-faults check bench format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: $(READY)  ## watch real OpenTelemetry traffic being counted, then read its
 
 test: $(READY)  ## run every test
 	$(BIN)/python -m pytest
+
+test-faults: $(READY)  ## kill, starve and cut off the collector, fifty times over
+	HEADGATE_FAULTS=long $(BIN)/python -m pytest tests/faults
 
 check: $(READY)  ## lint, formatting, types, import rules, generated docs
 	$(BIN)/ruff check .

@@ -246,3 +246,13 @@ def test_default_data_directory():
         "/b/headgate"
     )
     assert default_data_directory({}) == home
+
+
+def test_scratch_begins_empty(tmp_path):
+    """Temporary files that a crash left behind are gone at the next start, and nobody else may look."""
+    owned = acquire(tmp_path, "server")
+    (owned.scratch() / "left.raw").write_bytes(b"rows")
+    scratch = owned.scratch()
+    owned.close()
+    assert list(scratch.iterdir()) == []
+    assert scratch.stat().st_mode & 0o077 == 0

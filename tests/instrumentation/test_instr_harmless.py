@@ -190,8 +190,13 @@ def test_library_telemetry_with_nobody_listening(environment, nowhere):
 def test_forks_and_processes(environment, sink):
     """Children end as they would, and what they tracked arrives unless they leave by os._exit."""
     command = (BIN / "opentelemetry-instrument", BIN / "python", APPS / "forker.py")
-    # Newer interpreters warn of every fork of a process that has threads.
-    quiet = environment(sink.address, PYTHONWARNINGS="ignore::DeprecationWarning")
+    quiet = environment(
+        sink.address,
+        # Newer interpreters warn of every fork of a process that has threads.
+        PYTHONWARNINGS="ignore::DeprecationWarning",
+        # What arrives must not depend on how busy the machine is.
+        HEADGATE_EXIT_TIMEOUT="30",
+    )
     bare, _ = run(quiet, BIN / "python", APPS / "forker.py")
     done, _ = run(quiet, *command)
     assert (done.stdout, done.returncode) == (bare.stdout, 0)

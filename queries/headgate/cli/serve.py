@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from datetime import UTC, datetime
@@ -109,6 +110,8 @@ def _open_store(settings: ServeSettings) -> tuple[DataDirectory, Store]:
     """Own the data directory (also with a server: it holds the lock file) and open the store."""
     path = settings.data or default_data_directory(os.environ)
     directory = acquire(path, "server", wait_s=10.0)
+    # The embedded engine's client writes what it inserts to temporary files: to the user's directory, not a shared one.
+    tempfile.tempdir = str(directory.scratch())
     try:
         opened = (
             server_store(settings.store)

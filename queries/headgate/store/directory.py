@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,13 @@ class DataDirectory:
     def engine_path(self) -> Path:
         """Where the embedded engine keeps its files."""
         return self.path / "clickhouse"
+
+    def scratch(self) -> Path:
+        """Return an empty directory for temporary files; those that a crash left behind are removed."""
+        path = self.path / "tmp"
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(mode=0o700)
+        return path
 
     def announce(self, addresses: dict[str, str]) -> None:
         """Write who we are and where we listen, for other processes to read."""
