@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOCK_NAME = "headgate.lock"
+_MOST_READS = 20
 
 # Whoever only looks holds a shared lock for an instant; that must not make an owner give up.
 _GLANCE_S = 0.2
@@ -63,7 +64,7 @@ class DataDirectory:
     def announce(self, addresses: dict[str, str]) -> None:
         """Write who we are and where we listen, for other processes to read."""
         text = json.dumps({"pid": os.getpid(), "role": self._role, **addresses})
-        # One write of one size: a reader at the same moment finds the old line or the new one.
+        # One write of one size: a reader at the same moment finds a whole line soon (see _settled).
         os.pwrite(self._descriptor, text.ljust(_LINE_BYTES).encode() + b"\n", 0)
 
     def close(self) -> None:
@@ -123,10 +124,20 @@ def acquire(
 def read_owner(path: Path) -> dict[str, Any]:
     """Return what the last owner of `path` wrote about itself; empty when nothing is readable."""
     try:
-        owner = json.loads((path / LOCK_NAME).read_text().partition("\n")[0])
+        owner = json.loads(_settled(path / LOCK_NAME).partition("\n")[0])
     except (OSError, ValueError):
         return {}
     return owner if isinstance(owner, dict) else {}
+
+
+def _settled(path: Path) -> str:
+    """Return a text that reads the same twice: one read may meet half of a write."""
+    text = path.read_text()
+    for _ in range(_MOST_READS):
+        before, text = text, path.read_text()
+        if text == before:
+            break
+    return text
 
 
 def find_server(path: Path) -> dict[str, str] | None:
