@@ -90,7 +90,7 @@ GO = """
     main.placeOrder(0xc0000b4000, {0xc0000a6010, 0x5, 0x8})
     <tab>/srv/shop/orders.go:42 +0x1d
     github.com/gin-gonic/gin.(*Context).Next(...)
-    <tab>/root/go/pkg/mod/github.com/gin-gonic/gin@v1.9.0/context.go:174 +0x2b
+    <tab>/opt/go/pkg/mod/github.com/gin-gonic/gin@v1.9.0/context.go:174 +0x2b
     created by net/http.(*Server).Serve in goroutine 1
     <tab>/usr/local/go/src/net/http/server.go:3086 +0x5cb
 
@@ -163,7 +163,7 @@ SAME = {
     ),
     "node: paths, bundles, messages": (
         NODE,
-        NODE.replace("/srv/shop", "/home/bob/work")
+        NODE.replace("/srv/shop", "/opt/releases/7")
         .replace("3f2a1b", "9c8d7e")
         .replace("42:13", "1:1")
         # another property, the same place
