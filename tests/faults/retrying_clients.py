@@ -1,9 +1,9 @@
 """Real OpenTelemetry exporters that send until they are acknowledged; a program of its own.
 
-Usage: retrying_clients.py GRPC HTTP. Sends batches over gRPC and HTTP, gzipped or not, each again and again until the
-collector says OK, until standard input ends; then finishes what is under way and prints what was acknowledged as JSON:
-{"spans": {span id: start in nanoseconds}, "seconds": [time of each export that went well at once], "again": how many
-exports had to be repeated}.
+Usage: retrying_clients.py GRPC HTTP TIMEOUT_S. Sends batches over gRPC and HTTP, gzipped or not, each again and again
+until the collector says OK, until standard input ends; an exporter itself tries for TIMEOUT_S. Then finishes what is
+under way and prints what was acknowledged as JSON: {"spans": {span id: start in nanoseconds}, "seconds": [time of each
+export that went well at once], "again": how many exports had to be repeated}.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanKind
 
 logging.disable(logging.CRITICAL)
-TIMEOUT_S = 5
 PAUSE_S = 0.02
 
 
@@ -43,7 +42,8 @@ def batch(provider: TracerProvider, size: int) -> list[ReadableSpan]:
 
 def main() -> None:
     """Send until standard input ends."""
-    grpc, http = sys.argv[1:]
+    grpc, http = sys.argv[1:3]
+    timeout_s = int(sys.argv[3])
     stopping = threading.Event()
     provider = TracerProvider(resource=Resource({"service.name": "faults"}))
     spans: dict[str, int] = {}
@@ -66,15 +66,15 @@ def main() -> None:
 
     url = f"http://{http}/v1/traces"
     exporters = [
-        (GrpcExporter(endpoint=grpc, insecure=True, timeout=TIMEOUT_S), 20),
+        (GrpcExporter(endpoint=grpc, insecure=True, timeout=timeout_s), 20),
         (
             GrpcExporter(
-                endpoint=grpc, insecure=True, timeout=TIMEOUT_S, compression=GrpcCompression.Gzip
+                endpoint=grpc, insecure=True, timeout=timeout_s, compression=GrpcCompression.Gzip
             ),
             200,
         ),
-        (HttpExporter(endpoint=url, timeout=TIMEOUT_S), 20),
-        (HttpExporter(endpoint=url, timeout=TIMEOUT_S, compression=Compression.Gzip), 200),
+        (HttpExporter(endpoint=url, timeout=timeout_s), 20),
+        (HttpExporter(endpoint=url, timeout=timeout_s, compression=Compression.Gzip), 200),
     ]
     threads = [threading.Thread(target=work, args=pair) for pair in exporters]
     for thread in threads:
