@@ -1,4 +1,4 @@
-"""Weight: the adjusted count that a span's trace state records, against integer arithmetic."""
+"""Weight: the adjusted count that a trace state or a log's attribute records, against integer arithmetic."""
 
 from __future__ import annotations
 
@@ -82,3 +82,24 @@ KNOWN = {
 def test_known_weights(store):
     """Examples by hand, malformed trace states among them."""
     assert weights(store, list(KNOWN)) == pytest.approx(list(KNOWN.values()), rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "weight"),
+    [
+        ({}, 1),
+        ({"sampling.threshold": "8"}, 2),
+        ({"sampling.threshold": "fd70a4"}, 100.00009536752259),
+        ({"sampling.threshold": "ffffffffffffff"}, 2.0**56),
+        ({"sampling.threshold": "123456789abcdef"}, 1),
+        ({"sampling.threshold": "th:8"}, 1),
+        ({"sampling.threshold": ""}, 1),
+        ({"sampling.randomness": "80000000000000"}, 1),
+    ],
+)
+def test_weight_of_a_log_record(store, attributes, weight):
+    """A log record's weight comes from `sampling.threshold`, read as `ot=th:` is; 1 where it is malformed."""
+    row = json.dumps({"LogAttributes": attributes})
+    store.client().raw_insert("otel_logs", None, row, fmt="JSONEachRow")
+    ((found,),) = store.client().query("SELECT Weight FROM otel_logs").result_rows
+    assert found == pytest.approx(weight, rel=1e-15)

@@ -174,8 +174,8 @@ def tables(uses: Sequence[Row]) -> Tables:
 
 
 def _event(use: Row) -> Row:
-    unwanted = {"Entry", "Weight"}
-    return {name: value for name, value in use.items() if name not in unwanted} | {
+    return {name: value for name, value in use.items() if name != "Entry"} | {
+        "UpstreamWeight": use["Weight"],
         "Kind": b"event" if use["Kind"] == b"Event" else b"span",
         "Duration": use["Duration"] or 0,
     }

@@ -74,6 +74,8 @@ def _events(heap: Heap, uses: Uses, attributes: Keyed) -> list[Block]:
             "ErrorMessage": encode_strings(heap.buffer, uses.error_message.take(rows)),
             "Value": encode_nullable(encode_numbers(np.where(null, 0.0, value)), null),
             "Attributes": encode_map(heap.buffer, attributes, uses.source[rows]),
+            "Weight": encode_numbers(uses.adjusted[rows]),
+            "UpstreamWeight": encode_numbers(uses.adjusted[rows]),
         }
         blocks.append(make_block("events", rows.size, columns))
     return blocks

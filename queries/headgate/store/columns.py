@@ -1,7 +1,7 @@
 """The schema as typed columns: what the collector writes into each table, in the DDL's order.
 
 The types are those of a `Native` block: SimpleAggregateFunction(f, T) takes plain T, a Nested
-column is one array for each of its parts. Columns that the table computes (`Weight`) are left out.
+column is one array for each of its parts. Columns that the table computes (`otel_traces.Weight`) are left out.
 The DDL in migrations/ is the other description of the same; a test holds the two together.
 """
 
@@ -166,6 +166,8 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = MappingProxyType(
             ErrorMessage="String",
             Value="Nullable(Float64)",
             Attributes=ATTRIBUTES,
+            Weight="Float64",
+            UpstreamWeight="Float64",
         ),
         "usage_minute": _columns(
             Time=SECONDS,
@@ -205,6 +207,35 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = MappingProxyType(
             SampledOutBytes="UInt64",
             RejectedBytes="UInt64",
             DuplicateBytes="UInt64",
+        ),
+        "sampling_history": (
+            *_columns(
+                Time=NANOSECONDS,
+                TimeEnd=NANOSECONDS,
+                Collector=NAME,
+                Signal=NAME,
+                Low="Float64",
+                High="Float64",
+                Rate="Float64",
+                RowsBudget="Float64",
+                Collectors="UInt32",
+                WindowRequests="Float64",
+                WindowRows="Float64",
+                Probability="Float64",
+                Cap="Float64",
+                LeastProbability="Float64",
+                Requests="UInt64",
+                Rows="UInt64",
+                ExpectedRequests="Float64",
+                ExpectedRows="Float64",
+                KeptRequests="UInt64",
+                KeptRows="UInt64",
+                EventsThreshold="UInt64",
+                EventsFrom=NANOSECONDS,
+                EventsTo=NANOSECONDS,
+                StrataBy=NAME,
+            ),
+            *_nested("Strata", Name=NAME, Requests="UInt64", Expected="Float64", Kept="UInt64"),
         ),
     }
 )

@@ -60,14 +60,19 @@ def page(store: Store) -> str:
                     "| column | type |",
                     "|---|---|",
                     *(
-                        f"| {name} | `{type_}`{', computed' if default else ''} |"
-                        for name, type_, default, *_ in columns
+                        f"| {name} | `{type_}`{', computed' if is_computed(default) else ''} |"
+                        for name, type_, _, default, *_ in columns
                     ),
                     "",
                 ]
             )
         )
     return "\n".join(sections)
+
+
+def is_computed(default: str) -> bool:
+    """Return whether a column's default is an expression, and no number that stands for rows of earlier versions."""
+    return bool(default) and not re.fullmatch(r"[\d.]+", default)
 
 
 def _purposes() -> dict[str, str]:
