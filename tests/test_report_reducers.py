@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from headgate.queries import Answer, entry, names
 from headgate.queries.columns import Columns
 from headgate.queries.declaration import Context, Reduced
+from headgate.queries.periods import periods
 from headgate.queries.reports.performance import verdict
 from headgate.queries.source import Source
 from headgate.queries.window import Window
@@ -93,7 +95,9 @@ def as_columns(report: str, drawn: list[Any]) -> dict[str, Columns]:
 
 def answer(report: str, columns: dict[str, Columns]) -> dict[str, Any]:
     declared = entry(report).report
-    context = Context(Window(SINCE, NOW), NOW, declared.params())
+    window = Window(SINCE, NOW)
+    grid = periods(window, "day", ZoneInfo("UTC"))
+    context = Context(window, NOW, declared.params(), grid)
     reduced: Reduced = declared.reduce(columns, context)
     source = Source({}, context.window, "test")
     return Answer(report, context.params, source, NOW, reduced).to_dict()

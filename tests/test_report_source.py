@@ -58,6 +58,16 @@ def test_the_finest_table_that_holds_the_window_is_read(
     assert not source.notes
 
 
+def test_days_of_a_time_zone_need_finer_steps_than_days_of_utc() -> None:
+    """Days of Berlin are made of quarters of an hour; where only days of UTC reach back, the answer says so."""
+    berlin = {"resolution": timedelta(hours=1)}
+    source = choose(ALL, ("usage",), back(days=89), NOW, by_attribute=False, **berlin)
+    assert source.relations["usage"] == "usage_quarter"
+    source = choose(ALL, ("usage",), back(days=300), NOW, by_attribute=False, **berlin)
+    assert source.relations["usage"] == "usage_day"
+    assert "whole days of UTC" in source.notes[0]
+
+
 def test_what_is_older_than_every_table_is_said() -> None:
     """A window that reaches behind what is kept is answered with a note."""
     source = choose(ALL, EVERY, back(days=500), NOW, by_attribute=False)
@@ -95,7 +105,7 @@ def test_a_statement_with_a_with_of_its_own_is_joined(store: Store) -> None:
     """A report's statement may begin with WITH, after comments, also over raw rows."""
     source = choose(store.tables(), EVERY, back(hours=1), NOW, by_attribute=True)
     text = source.statement("-- why\nWITH 1 AS one\nSELECT one + count() FROM uses")
-    parameters = {"since": "2026-01-01", "until": "2026-01-02", "service": "", "operation": ""}
+    parameters = {"since": "2026-01-01", "until": "2026-01-02", "service": "", "only_operation": ""}
     result = store.client().query(
         text, parameters=parameters | {"where_keys": [], "where_values": []}
     )
@@ -287,7 +297,7 @@ def test_names_that_were_not_used_are_refused_with_those_that_were(store: Store)
     ("report", "question", "says"),
     [
         ("usag", {}, r"no report 'usag', did you mean 'usage'\? there are: usage, errors"),
-        ("usage", {"limit": "5"}, "no parameter 'limit'; it has: operation, service, where"),
+        ("usage", {"limit": "5"}, "no parameter 'limit'; it has: by, granularity, operation"),
         ("errors", {"limit": "many"}, "limit 'many' is not possible"),
         ("errors", {"limit": 0}, "limit 0 is not possible"),
     ],

@@ -23,6 +23,9 @@ NOW = datetime(2026, 3, 29, 1, 30, 15, 250_000, tzinfo=UTC)
         ("7d", NOW - timedelta(days=7)),
         ("2w", NOW - timedelta(days=14)),
         (" 7d ", NOW - timedelta(days=7)),
+        ("hourly", NOW - timedelta(hours=1)),
+        ("quarterly", NOW - timedelta(days=90)),
+        ("yesterday", datetime(2026, 3, 28, tzinfo=UTC)),
         ("2026-01-01", datetime(2026, 1, 1, tzinfo=UTC)),
         ("2026-01-01T00:00Z", datetime(2026, 1, 1, tzinfo=UTC)),
         ("2026-01-01 00:00:01.5", datetime(2026, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)),
@@ -44,7 +47,7 @@ def test_since_is_a_distance_or_a_time(text: str | datetime, expected: datetime)
 @pytest.mark.parametrize(
     ("since", "until", "says"),
     [
-        ("yesterday", None, "since 'yesterday' is not a time"),
+        ("last week", None, "since 'last week' is not a time"),
         ("7", None, "since '7' is not a time"),
         ("", None, "since '' is not a time"),
         ("99999999999d", None, "is not a time"),

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from headgate.cli.children import ChildFailed, Children
 from headgate.cli.ending import INTERRUPTED, Interrupted, stop_on_signals
 from headgate.cli.loading import load_files
-from headgate.cli.origin import from_server
 from headgate.cli.sending import Sender, Unreachable
 from headgate.collector.errors import Malformed
+from headgate.queries.origin import from_server
 from headgate.store import StoreError
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from headgate.cli.origin import from_directory, from_url
 from headgate.queries import ReportError, entry
+from headgate.queries.origin import from_directory, from_url
 from headgate.queries.render import render
+from headgate.queries.runner import DEFAULT_SINCE
 from headgate.store import StoreError, default_data_directory
 
 _NARROWEST = 60
@@ -31,11 +32,12 @@ def report(
     name: Annotated[str, typer.Argument(help="Which report; `headgate reports` lists them.")],
     *,
     since: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            help="Begin of the window: 24h or 7d back from now, or 2026-01-01T00:00Z (UTC)."
+            help="Begin of the window: 24h or 7d back from now, monthly, today, all, or a time such as"
+            " 2026-01-01T00:00Z. May be repeated: one answer for each. [default: 24h]"
         ),
-    ] = "24h",
+    ] = None,
     until: Annotated[
         str | None, typer.Option(help="End of the window, written likewise; now unless given.")
     ] = None,
@@ -50,6 +52,17 @@ def report(
             help="Only uses with this span, log or resource attribute; may be repeated."
             " Answered from raw rows, which may be sampled.",
         ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ATTRIBUTE",
+            help="Count by the values of this attribute instead of by operation.",
+        ),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help="Time zone of days, weeks and hours: Europe/Berlin. [default: UTC]"),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -86,20 +99,24 @@ def report(
     if data and store:
         raise StoreError("--data and --store name two places; give one of them")
     entry(name)  # an unknown name is refused before any store is opened for it
-    question = {
-        "since": since,
+    question: dict[str, Any] = {
         "until": until,
         "service": service,
         "operation": operation,
         "where": _pairs(where or [], "--where"),
+        **{k: v for k, v in {"by": by, "timezone": timezone}.items() if v is not None},
     }
     own = _pairs(set_ or [], "--set")
-    taken = sorted(own.keys() & {*question, "name", "store", "now", "format", "width"})
+    taken = sorted(own.keys() & {*question, "since", "name", "store", "now", "format", "width"})
     if taken:
         raise ReportError(
             f"--set {taken[0]} is not possible: it is no parameter of the report alone"
         )
-    _write(_document(store, data or [], name, question | own), format_, output)
+    documents = [
+        _document(store, data or [], name, question | own | {"since": begin})
+        for begin in since or [DEFAULT_SINCE]
+    ]
+    _write(documents, format_, output)
 
 
 def _document(
@@ -133,11 +150,15 @@ def _pairs(texts: list[str], option: str) -> dict[str, str]:
     return pairs
 
 
-def _write(document: dict[str, Any], format_: Format, output: Path | None) -> None:
+def _write(documents: list[dict[str, Any]], format_: Format, output: Path | None) -> None:
+    """Write one answer, or several one after the other; several as JSON are one array."""
     terminal = output is None and sys.stdout.isatty()
     width = max(shutil.get_terminal_size().columns, _NARROWEST)
     color = terminal and "NO_COLOR" not in os.environ
-    text = render(document, format_.value, width=width, color=color)
+    texts = [render(d, format_.value, width=width, color=color) for d in documents]
+    text = "\n".join(texts)
+    if len(texts) > 1 and format_ is Format.json:
+        text = "[\n" + ",\n".join(part.rstrip("\n") for part in texts) + "\n]\n"
     if output is None:
         sys.stdout.write(text)
         return

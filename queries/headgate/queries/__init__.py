@@ -4,6 +4,15 @@ from headgate.queries.answer import Answer
 from headgate.queries.catalog import entry, names
 from headgate.queries.errors import ReportError, UnknownReport
 from headgate.queries.estimate import Estimate
-from headgate.queries.runner import run
+from headgate.queries.origin import run, run_each
 
-__all__ = ["Answer", "Estimate", "ReportError", "UnknownReport", "entry", "names", "run"]
+__all__ = [
+    "Answer",
+    "Estimate",
+    "ReportError",
+    "UnknownReport",
+    "entry",
+    "names",
+    "run",
+    "run_each",
+]

@@ -5,6 +5,9 @@ A report is a folder `reports/<name>/` with `.sql` files, one statement each, an
 and `{events:Identifier}` (see `headgate.queries.source`) and takes the parameters `since`, `until`, `service`,
 `operation` and the report's own. A column called `fingerprint` always holds `headgate.store.fingerprint`'s value.
 
+Statements also get `edges` (Array(UInt32), see `headgate.queries.periods`), `timezone` and `week_start`. Rows that
+stand for more than themselves carry their weight; see `headgate.queries.estimate`.
+
 Fields carry their description as `Annotated[type, "description"]` and their unit in their name (`_ms`, `_hours`,
 `_rate` as a share of 1, `_at` as a time). Declaring modules must not postpone their annotations.
 """
@@ -13,11 +16,25 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
+from pydantic import AfterValidator
+
+from headgate.queries.charts import Chart
 from headgate.queries.columns import Columns
-from headgate.queries.window import Window
+from headgate.queries.periods import Periods
+from headgate.queries.window import Window, zone_of
+
+Step = Literal["auto", "hour", "day", "week", "month", "quarter", "year"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+Granularity = Literal["summary", "detailed", "comprehensive"]
+
+
+def _known_zone(name: str) -> str:
+    zone_of(name)
+    return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +46,62 @@ class Params:
     where: Annotated[
         Mapping[str, str], "only uses whose span, log or resource attributes have these values"
     ] = field(default_factory=dict)
+    by: Annotated[
+        str | None,
+        "count by this dimension or attribute instead of by operation: `operation` then holds its value",
+    ] = None
+    timezone: Annotated[
+        str,
+        "time zone of days, weeks and hours, and of bounds without an offset, such as Europe/Berlin",
+        AfterValidator(_known_zone),
+    ] = "UTC"
+    week_start: Annotated[Weekday, "the day that weeks begin with"] = "monday"
+    granularity: Annotated[
+        Granularity,
+        "`summary`: no rows and no lists; `detailed`; `comprehensive`: with what is costly or predicted",
+    ] = "detailed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteppedParams(Params):
+    """Parameters of a report that follows something over time."""
+
+    step: Annotated[
+        Step,
+        "length of a period; `auto`: hours up to 2 days, days up to 92, weeks up to 2 years, else months",
+    ] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question beside the report's own: the same statements for another window or other parameters.
+
+    Only those of `queries` are run, all when None.
+    """
+
+    window: Window
+    params: Params
+    queries: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a reducer may know beside its columns: the effective window, the time of asking, and the parameters."""
+    """What a reducer may know beside its columns.
+
+    The window that the columns are of, the time of asking, the parameters, the periods (days, unless the report has a
+    `step`), and the windows of what was asked beside, by label.
+    """
 
     window: Window
     now: datetime
     params: Any
+    periods: Periods
+    beside: Mapping[str, Window] = field(default_factory=dict)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of days and hours."""
+        return self.periods.zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +117,9 @@ class Report:
     """The declaration of a report; `reduce` is pure, and gets the columns of each query by the query's name.
 
     `tables` names the fields that a terminal shows, in order: of `rows`, and of each list in the summary; JSON and CSV
-    have all of them.
+    have all of them. `charts` are what pages and files draw of it. `resolution` is the coarsest step of usage that the
+    statements can work with, whatever the periods. `asks` returns further questions by label, given the parameters
+    and the window of the answer; the columns of query q of label l are called `l.q`.
     """
 
     question: str
@@ -62,6 +128,9 @@ class Report:
     row: type[Any]
     tables: Mapping[str, tuple[str, ...]]
     reduce: Callable[[Mapping[str, Columns], Context], Reduced]
+    charts: tuple[Chart, ...] = ()
+    resolution: timedelta = timedelta(days=1)
+    asks: Callable[[Any, Window], Mapping[str, Ask]] | None = None
 
 
 def ordered(record: type[Any]) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,24 +14,25 @@ from pydantic import TypeAdapter, ValidationError
 from headgate.queries.answer import Answer
 from headgate.queries.catalog import Entry, entry
 from headgate.queries.columns import Columns, columns_of
-from headgate.queries.declaration import Context, Params
+from headgate.queries.declaration import Ask, Context, Params, Reduced
 from headgate.queries.errors import ReportError, choices, guess
+from headgate.queries.periods import Periods, natural_step, periods
 from headgate.queries.source import Source, choose, sql
-from headgate.queries.window import iso, window
+from headgate.queries.window import ALL_TIME, iso, window, zone_of
 from headgate.store import NoData, StoreError
 from headgate.store.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Collection, Iterator, Mapping
 
+    from headgate.queries.window import Window
     from headgate.store import Store
 
 DEFAULT_SINCE = "24h"
 _REASON_LENGTH = 300
 
 
-def run(
+def answer(
     name: str,
     store: Store,
     *,
@@ -44,11 +46,11 @@ def run(
 ) -> Answer:
     """Answer the report `name` for a window (see `headgate.queries.window`; `until` is `now` unless given).
 
-    `where` narrows to uses with these attributes; `extra` are the report's own parameters, also as text.
-    Raises ReportError for a question that cannot be asked so, NoData for a database without any tables.
+    `since` may be `all`: since the first use that is recorded. `where` narrows to uses with these attributes; `extra`
+    are other parameters (`timezone`, `by`, the report's own), also as text. Raises ReportError for a question that
+    cannot be asked so, NoData for a database without any tables.
     """
     report = entry(name)
-    asked = window(since, until, now)
     params = _params(
         report, {"service": service, "operation": operation, "where": where or {}} | extra
     )
@@ -59,15 +61,138 @@ def run(
             f"there is no data in the database {store.database!r} yet: start `headgate serve` and point an"
             " application at it, or name another store with --data DIR or --store URL"
         )
-    relations = report.relations | {"usage"}
-    source = choose(tables, relations, asked, now, by_attribute=bool(params.where))
-    columns = {query: _ask(store, source, text, params) for query, text in report.queries.items()}
-    if source.prelude and any("fingerprint" in found for found in columns.values()):
-        columns = _with_fingerprints(store, source, params, columns)
-    reduced = report.report.reduce(columns, Context(source.window, now, params))
+    if since == ALL_TIME:
+        since = _beginning(store, tables, now)
+    asked = window(since, until, now, zone_of(params.timezone))
+    asking = _Asking(store, report, tables, now)
+    source, grid, columns = asking.answer(Ask(asked, params))
+    beside = {}
+    for label, ask in (report.report.asks or _none)(params, source.window).items():
+        other, _, found = asking.answer(ask)
+        beside[label] = other.window
+        columns |= {f"{label}.{query}": part for query, part in found.items()}
+    reduced = report.report.reduce(columns, Context(source.window, now, params, grid, beside))
     if not reduced.rows and (params.service or params.operation):
-        _refuse_unknown(store, source, params)
+        _refuse_unknown(asking, source, params)
+    if params.granularity == "summary":
+        reduced = _without_lists(reduced)
     return Answer(name, params, source, now, reduced)
+
+
+def _none(_params: Params, _window: Window) -> Mapping[str, Ask]:
+    return {}
+
+
+def _without_lists(reduced: Reduced) -> Reduced:
+    lists = {
+        field.name: ()
+        for field in fields(reduced.summary)
+        if isinstance(getattr(reduced.summary, field.name), tuple)
+    }
+    return Reduced(replace(reduced.summary, **lists), ())
+
+
+def _beginning(store: Store, tables: Mapping[str, Collection[str]], now: datetime) -> datetime:
+    """Return when the first use was recorded, a day ago where there is none."""
+    table, column = ("usage_day", "Time") if "usage_day" in tables else ("otel_traces", "Timestamp")
+    if table in tables:
+        with _store_errors():
+            first = store.client().command(
+                f"SELECT toUnixTimestamp(min({column})) FROM {table} HAVING count() > 0"
+            )
+        if isinstance(first, int | str) and str(first).isdecimal():
+            return datetime.fromtimestamp(int(first), UTC)
+    return now - timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """One report on one store at one instant."""
+
+    store: Store
+    report: Entry
+    tables: Mapping[str, Collection[str]]
+    now: datetime
+
+    def answer(self, ask: Ask) -> tuple[Source, Periods, dict[str, Columns]]:
+        """Choose a source for a question and run its statements."""
+        params = ask.params
+        wanted = self.report.queries
+        chosen = {q: wanted[q] for q in (wanted if ask.queries is None else ask.queries)}
+        zone = zone_of(params.timezone)
+        step = getattr(params, "step", "day")
+        if step == "auto":
+            step = natural_step(ask.window)
+        resolution = periods(ask.window, step, zone, params.week_start).resolution
+        source = choose(
+            self.tables,
+            self.report.relations | {"usage"},
+            ask.window,
+            self.now,
+            by_attribute=bool(params.where),
+            by=params.by,
+            resolution=resolution,
+            usage_resolution=min(self.report.report.resolution, resolution),
+        )
+        grid = periods(source.window, step, zone, params.week_start)
+        columns = {q: self.ask(source, text, params, grid) for q, text in chosen.items()}
+        if source.prelude and any("fingerprint" in found for found in columns.values()):
+            columns = self._with_fingerprints(source, params, grid, columns)
+        return source, grid, columns
+
+    def ask(self, source: Source, text: str, params: Params, grid: Periods) -> Columns:
+        """Run one statement."""
+        operation = params.operation or ""
+        parameters = {
+            "since": _instant(source.window.since),
+            "until": _instant(source.window.until),
+            "service": params.service or "",
+            # With `by` the relations' operation is another thing; the filter has been applied below them.
+            "operation": operation if params.by is None else "",
+            "only_operation": operation,
+            "by": params.by or "",
+            "timezone": params.timezone,
+            "week_start": params.week_start,
+            "edges": grid.edges_s[:-1].tolist(),
+            "where_keys": list(params.where),
+            "where_values": list(params.where.values()),
+            **source.relations,
+            **_own(params),
+        }
+        with _store_errors():
+            result = self.store.client().query(source.statement(text), parameters=parameters)
+            return columns_of(result)
+
+    def _with_fingerprints(
+        self, source: Source, params: Params, grid: Periods, columns: Mapping[str, Columns]
+    ) -> dict[str, Columns]:
+        """Put the store's fingerprint in place of the provisional key that SQL made of raw errors."""
+        errors = self.ask(source, sql("raw_errors"), params, grid)
+        parts = (errors["error_type"], errors["stack_trace"], errors["message"])
+        made = {
+            int(key): fingerprint(*(str(text).encode() for text in texts))
+            for key, *texts in zip(errors["provisional"], *parts, strict=True)
+        }
+        return {
+            query: found.replaced(
+                "fingerprint",
+                np.array([made.get(int(key), 0) for key in found["fingerprint"]], np.uint64),
+            )
+            if "fingerprint" in found
+            else found
+            for query, found in columns.items()
+        }
+
+
+def _own(params: Params) -> dict[str, Any]:
+    """Return the parameters that the report alone has; what is not given is empty text."""
+    common = {field.name for field in fields(Params)}
+    own = {
+        field.name: getattr(params, field.name)
+        for field in fields(params)
+        if field.name not in common
+    }
+    return {name: "" if value is None else value for name, value in own.items()}
 
 
 def _params(report: Entry, given: Mapping[str, Any]) -> Params:
@@ -86,26 +211,6 @@ def _params(report: Entry, given: Mapping[str, Any]) -> Params:
         raise ReportError(f"{place} {first['input']!r} is not possible: {reason}") from error
 
 
-def _ask(store: Store, source: Source, text: str, params: Params) -> Columns:
-    own = {
-        field.name: getattr(params, field.name)
-        for field in fields(params)
-        if field.name not in {"service", "operation", "where"}
-    }
-    parameters = {
-        "since": _instant(source.window.since),
-        "until": _instant(source.window.until),
-        "service": params.service or "",
-        "operation": params.operation or "",
-        "where_keys": list(params.where),
-        "where_values": list(params.where.values()),
-        **source.relations,
-        **own,
-    }
-    with _store_errors():
-        return columns_of(store.client().query(source.statement(text), parameters=parameters))
-
-
 @contextlib.contextmanager
 def _store_errors() -> Iterator[None]:
     """Say in one sentence what a database's long message begins with."""
@@ -121,31 +226,13 @@ def _instant(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S.%f}000"
 
 
-def _with_fingerprints(
-    store: Store, source: Source, params: Params, columns: Mapping[str, Columns]
-) -> dict[str, Columns]:
-    """Put the store's fingerprint in place of the provisional key that SQL made of raw errors."""
-    errors = _ask(store, source, sql("raw_errors"), params)
-    parts = (errors["error_type"], errors["stack_trace"], errors["message"])
-    made = {
-        int(key): fingerprint(*(str(text).encode() for text in texts))
-        for key, *texts in zip(errors["provisional"], *parts, strict=True)
-    }
-    return {
-        query: found.replaced(
-            "fingerprint",
-            np.array([made.get(int(key), 0) for key in found["fingerprint"]], np.uint64),
-        )
-        if "fingerprint" in found
-        else found
-        for query, found in columns.items()
-    }
-
-
-def _refuse_unknown(store: Store, source: Source, params: Params) -> None:
+def _refuse_unknown(asking: _Asking, source: Source, params: Params) -> None:
     """Raise ReportError when a name was asked for that nothing in the window has, though other names were used."""
+    if params.by is not None:
+        return
     anyone = Params(where=params.where)
-    known = _ask(store, source, sql("known"), anyone)
+    grid = periods(source.window, "day", zone_of("UTC"))
+    known = asking.ask(source, sql("known"), anyone, grid)
     pairs = list(zip(known["service"].tolist(), known["operation"].tolist(), strict=True))
     when = f"between {iso(source.window.since)} and {iso(source.window.until)}"
     services = {service for service, _ in pairs}

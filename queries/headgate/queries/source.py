@@ -7,7 +7,8 @@ Reports read relations, not tables. A relation has the columns of its rollup tab
     events   events
 
 Rollups answer when every relation has such a table and no attribute is asked for (rollups have none); the window is
-widened to whole steps of the coarsest. Otherwise `sources/*.sql` derive the same relations from raw spans and named
+widened to whole steps of the coarsest. A table whose steps are coarser than the periods that are asked for (days of a
+time zone, hours of a day) does not do. Otherwise `sources/*.sql` derive the same relations from raw spans and named
 log records, by the collector's definitions, under the same column names: one report statement serves both, and there
 is one definition of each number. There the weight of a row is what sampling made it stand for.
 """
@@ -52,6 +53,11 @@ TIERS: Mapping[str, tuple[Tier, ...]] = {
     "events": (Tier("events", _NANOSECOND_ROWS, timedelta(days=90)),),
 }
 RAW_KEEP = timedelta(days=7)
+_PLURAL = {
+    timedelta(days=1): "days",
+    timedelta(hours=1): "hours",
+    timedelta(minutes=15): "quarters",
+}
 _RAW = {"usage": "raw_usage", "users": "raw_users", "events": "raw_events"}
 
 
@@ -84,17 +90,24 @@ def choose(
     now: datetime,
     *,
     by_attribute: bool,
+    by: str | None = None,
+    resolution: timedelta = timedelta(days=1),
+    usage_resolution: timedelta | None = None,
 ) -> Source:
     """Choose between rollups and raw rows; `tables` are the columns of each table there is.
 
-    Raises NoData when the database has neither.
+    `by_attribute` says that rows are filtered by attributes, `by` is the attribute that takes the operation's place,
+    `resolution` the coarsest step that will do, `usage_resolution` that of usage. Raises NoData when the database has
+    neither.
     """
-    if not by_attribute:
-        rollups = _rollups(tables, relations, window, now)
+    if not by_attribute and by is None:
+        rollups = _rollups(
+            tables, relations, window, now, resolution, usage_resolution or resolution
+        )
         if rollups:
             return rollups
     if "otel_traces" in tables:
-        return _raw(tables, window, now)
+        return _raw(tables, window, now, by)
     raise NoData(
         "the database has no table to report on: send it OpenTelemetry data with `headgate serve`,"
         " or name another one with --data DIR or --store URL"
@@ -102,7 +115,12 @@ def choose(
 
 
 def _rollups(
-    tables: Mapping[str, Collection[str]], relations: Collection[str], window: Window, now: datetime
+    tables: Mapping[str, Collection[str]],
+    relations: Collection[str],
+    window: Window,
+    now: datetime,
+    resolution: timedelta,
+    usage_resolution: timedelta,
 ) -> Source | None:
     chosen: dict[str, Tier] = {}
     notes = []
@@ -110,11 +128,15 @@ def _rollups(
         there = [tier for tier in TIERS[relation] if tier.table in tables]
         if not there:
             return None
+        needed = usage_resolution if relation == "usage" else resolution
         whole = [tier for tier in there if now - window.aligned(tier.step).since < tier.keep]
-        chosen[relation] = whole[0] if whole else there[-1]
+        fine = [tier for tier in whole if not needed % tier.step]
+        tier = chosen[relation] = (fine or whole or there[-1:])[0]
         if not whole:
+            notes.append(f"{tier.table} keeps {tier.keep.days} days: older rows are missing")
+        if needed % tier.step:
             notes.append(
-                f"{there[-1].table} keeps {there[-1].keep.days} days: older rows are missing"
+                f"{tier.table} has whole {_PLURAL[tier.step]} of UTC: periods are cut there"
             )
     step = max(tier.step for tier in chosen.values())
     return Source(
@@ -125,13 +147,17 @@ def _rollups(
     )
 
 
-def _raw(tables: Mapping[str, Collection[str]], window: Window, now: datetime) -> Source:
+def _raw(
+    tables: Mapping[str, Collection[str]], window: Window, now: datetime, by: str | None
+) -> Source:
     spans = "spans" if "Weight" in tables["otel_traces"] else "spans_stock"
     has_events = "EventName" in tables.get("otel_logs", ())
     parts = {"spans": spans, "span_uses": "span_uses"}
     if has_events:
         parts["event_uses"] = "event_uses"
-    parts["uses"] = "uses" if has_events else "uses_of_spans"
+    parts["uses" if by is None else "every_use"] = "uses" if has_events else "uses_of_spans"
+    if by is not None:
+        parts["uses"] = "uses_by"
     parts |= {name: name for name in _RAW.values()}
     prelude = ",\n".join(f"{name} AS (\n{sql(file)})" for name, file in parts.items())
     notes: tuple[str, ...] = ()

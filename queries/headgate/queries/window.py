@@ -1,7 +1,9 @@
 """Windows of time, half open: since <= t < until, always in UTC.
 
-A bound is written as a distance back from now (`90s`, `15m`, `24h`, `7d`, `2w`) or as an ISO 8601 time; one without
-an offset is UTC. `now` is an argument everywhere: the same words at the same instant are the same window.
+A bound is written as a distance back from now (`90s`, `15m`, `24h`, `7d`, `2w`), as the name of one (`hourly`, `daily`,
+`weekly`, `monthly`, `quarterly`, `yearly`: REQ-USE-06), as `today` or `yesterday` (midnight of the time zone), or as an
+ISO 8601 time; one without an offset is in the time zone asked for, else UTC. `now` is an argument everywhere: the
+same words at the same instant are the same window.
 """
 
 from __future__ import annotations
@@ -9,13 +11,27 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from headgate.queries.errors import ReportError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+NAMED = {
+    "hourly": timedelta(hours=1),
+    "daily": timedelta(hours=24),
+    "weekly": timedelta(days=7),
+    "monthly": timedelta(days=30),
+    "quarterly": timedelta(days=90),
+    "yearly": timedelta(days=365),
+}
+ALL_TIME = "all"
+_UTC = ZoneInfo("UTC")
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
-_REMEDY = "write a distance back from now such as 24h or 7d, or a time such as 2026-01-01T00:00Z"
+_REMEDY = (
+    "write a distance back from now such as 24h or 7d, a time such as 2026-01-01T00:00Z, or one of "
+    + ", ".join([*NAMED, "today", "yesterday"])
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,37 +53,55 @@ class Window:
         return Window(self.since - early, self.until + late)
 
 
-def window(since: str | datetime, until: str | datetime | None, now: datetime) -> Window:
+def window(
+    since: str | datetime, until: str | datetime | None, now: datetime, zone: ZoneInfo = _UTC
+) -> Window:
     """Return the window between two bounds, `until` being `now` unless given.
 
     Raises ReportError for a bound that is no time, outside 1970 to 2099, or not before the other.
     """
-    start = bound(since, now, "since")
-    end = now.astimezone(UTC) if until is None else bound(until, now, "until")
+    start = bound(since, now, "since", zone)
+    end = now.astimezone(UTC) if until is None else bound(until, now, "until", zone)
     if start >= end:
         raise ReportError(f"the window is empty: since {iso(start)} is not before until {iso(end)}")
     return Window(start, end)
 
 
-def bound(value: str | datetime, now: datetime, name: str) -> datetime:
-    """Return one bound of a window; `name` is what messages call it."""
+def bound(value: str | datetime, now: datetime, name: str, zone: ZoneInfo = _UTC) -> datetime:
+    """Return one bound of a window; `name` is what messages call it, `zone` that of times without an offset."""
     try:
-        moment = value if isinstance(value, datetime) else _parse(value.strip(), now)
+        moment = value if isinstance(value, datetime) else _parse(value.strip(), now, zone)
+        moment = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+        moment = moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ReportError(f"{name} {str(value)!r} is not a time: {_REMEDY}") from error
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if not _EARLIEST <= moment < _LATEST:
         raise ReportError(f"{name} {str(value)!r} lies outside the years 1970 to 2099: {_REMEDY}")
     return moment
 
 
-def _parse(text: str, now: datetime) -> datetime:
+def _parse(text: str, now: datetime, zone: ZoneInfo) -> datetime:
     if text == "now":
         return now
+    if text in NAMED:
+        return now - NAMED[text]
+    if text in {"today", "yesterday"}:
+        local = now.astimezone(zone).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
+        return local - timedelta(days=text == "yesterday")
     distance = re.fullmatch(r"(\d+)\s*([smhdw])", text)
     if distance:
         return now - timedelta(**{_UNITS[distance[2]]: int(distance[1])})
     return datetime.fromisoformat(text)
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return a time zone by its IANA name; raises ValueError, with what it takes."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{name!r} is no time zone; write an IANA name such as Europe/Berlin or UTC"
+        ) from error
 
 
 def iso(moment: datetime) -> str:

@@ -14,6 +14,11 @@ SELECT
     if(mapContains(LogAttributes, 'user.id'),
         LogAttributes['user.id'], LogAttributes['enduser.id']) AS UserId,
     LogAttributes['session.id'] AS SessionId,
+    TraceId,
+    SpanId,
+    toFloat64OrNull(LogAttributes['headgate.event.value']) AS Value,
+    LogAttributes AS Attributes,
+    ResourceAttributes AS Resource,
     if(failed, error_type, '') AS ErrorType,
     if(failed, LogAttributes['exception.message'], '') AS ErrorMessage,
     if(failed, LogAttributes['exception.stacktrace'], '') AS ErrorStack,
@@ -23,7 +28,7 @@ WHERE name != ''
     AND Timestamp >= {since:DateTime64(9, 'UTC')}
     AND Timestamp < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
-    AND ({operation:String} = '' OR name = {operation:String})
+    AND ({only_operation:String} = '' OR name = {only_operation:String})
     AND arrayAll(
         (key, value) -> LogAttributes[key] = value OR ResourceAttributes[key] = value,
         {where_keys:Array(String)}, {where_values:Array(String)})

@@ -9,8 +9,12 @@ SELECT
     UserId,
     if(UserId = '', 0, xxHash64(UserId)) AS UserHash,
     SessionId,
+    TraceId,
+    SpanId,
     if(Outcome = 'ok', 0, cityHash64(ErrorType, ErrorStack, if(ErrorStack = '', ErrorMessage, ''))) AS Fingerprint,
     ErrorType,
     ErrorMessage,
+    Value,
+    Attributes,
     Weight
 FROM uses

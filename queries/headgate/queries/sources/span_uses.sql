@@ -23,6 +23,11 @@ SELECT
     if(mapContains(SpanAttributes, 'user.id'),
         SpanAttributes['user.id'], SpanAttributes['enduser.id']) AS UserId,
     SpanAttributes['session.id'] AS SessionId,
+    TraceId,
+    SpanId,
+    CAST(NULL, 'Nullable(Float64)') AS Value,
+    SpanAttributes AS Attributes,
+    ResourceAttributes AS Resource,
     if(failed, error_type, '') AS ErrorType,
     if(failed, error_message, '') AS ErrorMessage,
     if(failed, exception['exception.stacktrace'], '') AS ErrorStack,
@@ -31,7 +36,7 @@ FROM spans
 WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
     AND Timestamp < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
-    AND ({operation:String} = '' OR SpanName = {operation:String})
+    AND ({only_operation:String} = '' OR SpanName = {only_operation:String})
     AND (
         SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')
         OR ParentSpanId = ''

@@ -6,31 +6,68 @@ what it still holds; otherwise the directory is owned for as long as the questio
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from headgate.queries import ReportError, run
+from headgate.queries.errors import ReportError
+from headgate.queries.revive import from_document
+from headgate.queries.runner import answer
 from headgate.store import (
     NoData,
     StoreBusy,
     StoreError,
     acquire,
+    default_data_directory,
     embedded_store,
     find_server,
     server_store,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
+    from headgate.queries.answer import Answer
     from headgate.store import Store
 
 WAIT_S = 10.0
 _TIMEOUT_S = 120.0
+
+
+def run(
+    name: str,
+    store: Store | None = None,
+    *,
+    data: Path | str | None = None,
+    url: str | None = None,
+    now: datetime | None = None,
+    **question: Any,
+) -> Answer:
+    """Answer a report: `run("trend", since="30d", service="api")`; parameters as on the command line.
+
+    From a `store`; from a ClickHouse server at `url`; else from the directory `data` ($HEADGATE_DATA or the user's own
+    unless given), through the server that owns it, if one does, which decides `now` itself. Raises ReportError for a
+    question that cannot be asked so, StoreError (NoData, StoreBusy) for data that cannot be had.
+    """
+    if store is not None:
+        return answer(name, store, now=now or datetime.now(UTC), **question)
+    if url is not None:
+        opened = server_store(url)
+        try:
+            return answer(name, opened, now=now or datetime.now(UTC), **question)
+        finally:
+            opened.close()
+    place = Path(data) if data is not None else default_data_directory(os.environ)
+    return from_document(from_directory(place, name, question))
+
+
+def run_each(name: str, windows: Sequence[str | datetime], **question: Any) -> list[Answer]:
+    """Answer one report for several windows, given by their `since` (REQ-USE-10); see `run`."""
+    return [run(name, since=since, **question) for since in windows]
 
 
 def from_url(url: str, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +105,7 @@ def from_directory(data: Path, name: str, question: Mapping[str, Any]) -> dict[s
 
 def _from_store(store: Store, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return run(name, store, now=datetime.now(UTC), **question).to_dict()
+        return answer(name, store, now=datetime.now(UTC), **question).to_dict()
     finally:
         store.close()
 
