@@ -52,7 +52,7 @@ EVERY_TYPE = pairs(
         "": "no key",
     }
 )
-RESOURCE = {"attributes": pairs({"service.name": "shop", "host": ["a", "b"]})}
+RESOURCE = {"attributes": pairs({"service.name": "shop", "service.version": 2, "host": ["a", "b"]})}
 SCOPE = {
     "name": "library",
     "version": "1.2",

@@ -32,6 +32,7 @@ KEYS = (
     *("user.id", "enduser.id", "session.id", "service.name", "event.name", "headgate.track"),
     *("error.type", "exception.type", "exception.stacktrace", "exception.message"),
     *("http.response.status_code", "http.status_code", "rpc.grpc.status_code"),
+    *("headgate.project", "service.namespace", "http.route", "deployment.environment"),
     *("headgate.event.value", "", "k", "K", "k.2", "\u00e9", "\U0001f600"),
 )
 WORDS = (

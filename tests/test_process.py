@@ -112,6 +112,9 @@ def test_what_the_engine_gives_back(store):
     keys = ("Time", "ServiceName", "Operation", "Kind", "Entry", "Outcome")
     usage = stored(store, "usage_minute")
     assert summed(usage, *keys) == summed(wanted["usage_minute"], *keys)
+    keys = ("Time", "Dimension", "Value", "ServiceName", "Kind", "Outcome")
+    dimensions = stored(store, "dimension_quarter")
+    assert summed(dimensions, *keys) == summed(wanted["dimension_quarter"], *keys)
 
 
 def test_bytes_that_are_not_text(store):

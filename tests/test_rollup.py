@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 import otlp_strategies
@@ -12,14 +13,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from native_rows import differences, rows_of
 
+from headgate.collector.dimension import Dimension, dimension_rows
+from headgate.collector.grouping import group, packed
 from headgate.collector.heap import Heap, intern
 from headgate.collector.kernel import as_buffer
 from headgate.collector.layout import Text
 from headgate.collector.process import Request, process
-from headgate.collector.rollup import group, usage_rows, user_rows
+from headgate.collector.rollup import usage_rows, user_rows
 from headgate.collector.signals import Signal
 from headgate.collector.times import batches_by_day, seconds
 from headgate.collector.uses import Names, Uses
+
+if TYPE_CHECKING:
+    from headgate.collector.measures import Measures
 
 DAY_NS = 86_400_000_000_000
 # What tells a row's day, for the tables that are partitioned by it.
@@ -88,26 +94,71 @@ def test_usage(rows, timed):
         key = (twin_uses.floor(row["time_ns"], 60), *(int(row[name]) for name in names))
         cells[key].append(row)
     found = usage_rows(uses_of(rows, timed=timed))
-    ends = np.cumsum(found.bucket_count)
-    keys = zip(
-        found.time_s, *(getattr(found, name).astype(int).tolist() for name in names), strict=True
-    )
+    keys = [found.time_s, *(getattr(found, name) for name in names)]
+    assert_measured(keys, found.measures, cells, timed=timed)
+
+
+def assert_measured(keys: list, measures: Measures, cells: dict, *, timed: bool) -> None:
+    """Assert that the rows with these columns of keys measure exactly the calls of `cells`."""
+    keys = list(zip(*(column.astype(int).tolist() for column in keys), strict=True))
     assert sorted(keys) == sorted(cells)
-    keys = zip(found.time_s, *(getattr(found, name) for name in names), strict=True)
+    buckets = defaultdict(dict)
+    for row, bucket, count in zip(
+        measures.cell_row.tolist(),
+        measures.bucket.tolist(),
+        measures.bucket_calls.tolist(),
+        strict=True,
+    ):
+        assert bucket not in buckets[row]
+        buckets[row][bucket] = count
     for i, key in enumerate(keys):
-        calls = cells[tuple(map(int, key))]
+        calls = cells[key]
         durations = [row["duration_ns"] for row in calls]
-        assert found.calls[i] == len(calls)
-        assert found.calls_adjusted[i] == sum(row["adjusted"] for row in calls)
-        assert np.isclose(found.duration_sum[i], float(sum(durations)), rtol=1e-14)
-        assert np.isclose(found.duration_sum_squares[i], float(sum(d * d for d in durations)))
-        assert found.duration_min[i] == min(durations)
-        assert found.duration_max[i] == max(durations)
-        mine = slice(ends[i] - found.bucket_count[i], ends[i])
-        buckets = dict(
-            zip(found.bucket[mine].tolist(), found.bucket_calls[mine].tolist(), strict=True)
-        )
-        assert buckets == (Counter(map(twin_uses.bucket, durations)) if timed else {})
+        assert measures.calls[i] == len(calls)
+        assert measures.calls_adjusted[i] == sum(row["adjusted"] for row in calls)
+        assert np.isclose(measures.duration_sum[i], float(sum(durations)), rtol=1e-14)
+        assert np.isclose(measures.duration_sum_squares[i], float(sum(d * d for d in durations)))
+        assert measures.duration_min[i] == min(durations)
+        assert measures.duration_max[i] == max(durations)
+        assert buckets[i] == (Counter(map(twin_uses.bucket, durations)) if timed else {})
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(USE, SMALL, SMALL), min_size=1, max_size=40).filter(
+        lambda rows: any(row["entry"] and (a or b) for row, a, b in rows)
+    ),
+    st.booleans(),
+)
+def test_dimensions(rows, timed):
+    """Each quarter of an hour, dimension, value, service, kind and outcome has the counts of its entries."""
+    words = {"first": [b"x", b"y", b"z"], "second": [b"z", b"y", b"x"]}
+    entries = [(row, *values) for row, *values in rows if row["entry"]]
+    cells = defaultdict(list)
+    dimensions = []
+    for number, (name, known) in enumerate(words.items()):
+        codes = [values[number] - 1 for _, *values in entries]
+        dimensions.append(Dimension(name, np.array(codes), known))
+        for (row, *_), code in zip(entries, codes, strict=True):
+            if code >= 0:
+                place = (row["service"], row["kind"], row["outcome"])
+                quarter = twin_uses.floor(row["time_ns"], 900)
+                cells[quarter, number, known[code], *place].append(row)
+    found = dimension_rows(uses_of([row for row, *_ in rows], timed=timed), dimensions)
+    assert len(set(found.words)) == len(found.words)
+    cells = {(*key[:2], found.words.index(key[2]), *key[3:]): of for key, of in cells.items()}
+    keys = [found.time_s, found.dimension, found.value, found.service, found.kind, found.outcome]
+    assert_measured(keys, found.measures, cells, timed=timed)
+
+
+@settings(max_examples=100)
+@given(st.lists(st.lists(SMALL, min_size=3, max_size=3), min_size=1, max_size=20))
+def test_packed(rows):
+    """Packed keys are equal where all keys are, also when the product of their ranges is beyond 64 bits."""
+    columns = np.array(rows).T
+    key = packed(*((column, 2**30 + i) for i, column in enumerate(columns)))
+    for i, one in enumerate(rows):
+        assert [k == key[i] for k in key] == [one == other for other in rows]
 
 
 @settings(max_examples=100, deadline=None)

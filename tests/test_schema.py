@@ -20,6 +20,7 @@ NOT_WRITTEN = {
     "otel_traces_trace_id_ts",
     "usage_quarter",
     "usage_day",
+    "dimension_day",
     "user_day",
     "schema_migration",
 }

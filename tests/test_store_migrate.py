@@ -28,7 +28,8 @@ def definitions(store: Store) -> dict[str, str]:
 def test_second_migration_applies_nothing(empty_store: Store):
     """A fresh database takes every migration once and records it; the next start does nothing."""
     first = migrate(empty_store)
-    assert [m.version for m in first] == list(range(1, len(first) + 1))
+    versions = [m.version for m in first]
+    assert versions == sorted(set(versions))
     before = definitions(empty_store)
     assert migrate(empty_store) == []
     assert definitions(empty_store) == before

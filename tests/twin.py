@@ -1,7 +1,7 @@
 """The slow twin of the collector: the rows of every table by plain Python loops over protobuf's own objects.
 
-It shares no decoding, deriving or encoding with the collector, only definitions that are the store's: the fingerprint
-of an error. Strings are bytes throughout.
+It shares no decoding, deriving or encoding with the collector, only definitions: the fingerprint of an error, and the
+dimensions by default. Strings are bytes throughout.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _spans(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | None
                     "Links.TraceState": [k.trace_state for k in span.links],
                     "Links.Attributes": [values.attributes(k.attributes) for k in span.links],
                 }
-                yield "otel_traces", row, twin_uses.span_use(span, row)
+                yield "otel_traces", row, twin_uses.span_use(span, batch.resource.attributes, row)
 
 
 def _logs(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | None]]:
@@ -111,7 +111,7 @@ def _logs(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | None]
                     "LogAttributes": own,
                     "EventName": record.event_name or values.first(own, b"event.name"),
                 }
-                yield "otel_logs", row, twin_uses.log_use(record, row)
+                yield "otel_logs", row, twin_uses.log_use(record, batch.resource.attributes, row)
 
 
 def _points(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | None]]:

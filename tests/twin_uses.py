@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import twin_values
 import xxhash
 
+from headgate.collector.rules import DIMENSIONS
 from headgate.store.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -76,7 +77,28 @@ def _outcome(error_type: bytes, *, late: bool) -> bytes:
     return b"timeout" if late or b"timeout" in name or b"deadline" in name else b"error"
 
 
-def span_use(span: Any, row: Row) -> Row:
+def dimensions(own: Any, resource: Any) -> dict[bytes, bytes]:
+    """Return the default dimensions of a use by its own attributes and its resource's."""
+    found = {}
+    for name, keys in DIMENSIONS:
+        for key in keys:
+            for pairs in (own, resource):
+                value = _one(pairs, key.removesuffix("/100").encode())
+                if value is None or name.encode() in found:
+                    continue
+                if not key.endswith("/100"):
+                    said = twin_values.text(value)
+                    said = said if len(said) <= 256 else b"__other__"
+                elif value.HasField("int_value") and value.int_value >= 0:
+                    said = b"%dxx" % (value.int_value // 100)
+                else:
+                    said = b""
+                if said:
+                    found[name.encode()] = said
+    return found
+
+
+def span_use(span: Any, resource: Any, row: Row) -> Row:
     """Return what is known of a span as a use; `row` is its row of `otel_traces`."""
     own = span.attributes
     track = _one(own, b"headgate.track")
@@ -99,6 +121,7 @@ def span_use(span: Any, row: Row) -> Row:
         **{name: row[name] for name in ("Timestamp", "ServiceName", "Duration")},
         **{name: row[name] for name in ("TraceId", "SpanId")},
         **_user(own),
+        "Dimensions": dimensions(own, resource),
         "Operation": span.name,
         "Kind": row["SpanKind"],
         "Entry": span.kind in {2, 5}
@@ -114,7 +137,7 @@ def span_use(span: Any, row: Row) -> Row:
     }
 
 
-def log_use(record: Any, row: Row) -> Row | None:
+def log_use(record: Any, resource: Any, row: Row) -> Row | None:
     """Return what is known of a named record as a use; `row` is its row of `otel_logs`."""
     if not row["EventName"]:
         return None
@@ -129,6 +152,7 @@ def log_use(record: Any, row: Row) -> Row | None:
     return {
         **{name: row[name] for name in ("Timestamp", "ServiceName", "TraceId", "SpanId")},
         **_user(own),
+        "Dimensions": dimensions(own, resource),
         "Duration": None,
         "Operation": row["EventName"],
         "Kind": b"Event",
@@ -155,37 +179,44 @@ def bucket(duration_ns: int) -> int:
 
 
 def tables(uses: Sequence[Row]) -> Tables:
-    """Return the rows of events, usage_minute, user_hour and user_seen of the uses of one signal."""
+    """Return the rows of events and of what is counted exactly, of the uses of one signal."""
     minutes: dict[tuple[Any, ...], Row] = {}
+    quarters: dict[tuple[Any, ...], Row] = {}
     hours: dict[tuple[Any, ...], Row] = {}
     seen: dict[int, Row] = {}
     for use in uses:
-        _count_minute(minutes, use)
+        place = ("ServiceName", "Operation", "Kind", "Entry", "Outcome")
+        _count(
+            minutes,
+            use,
+            {"Time": floor(use["Timestamp"], 60), **{name: use[name] for name in place}},
+        )
+        for name, value in use["Dimensions"].items() if use["Entry"] else ():
+            key = {"Time": floor(use["Timestamp"], 900), "Dimension": name, "Value": value}
+            place = ("ServiceName", "Kind", "Outcome")
+            _count(quarters, use, {**key, **{name: use[name] for name in place}})
         if use["Entry"] and use["UserHash"]:
             _count_user(hours, seen, use)
-    for row in minutes.values():
+    for row in (*minutes.values(), *quarters.values()):
         row["DurationBuckets"] = [list(pair) for pair in sorted(row["DurationBuckets"].items())]
     return {
         "events": [_event(use) for use in uses if use["Entry"]],
         "usage_minute": list(minutes.values()),
+        "dimension_quarter": list(quarters.values()),
         "user_hour": list(hours.values()),
         "user_seen": list(seen.values()),
     }
 
 
 def _event(use: Row) -> Row:
-    return {name: value for name, value in use.items() if name != "Entry"} | {
+    return {name: value for name, value in use.items() if name not in {"Entry", "Dimensions"}} | {
         "UpstreamWeight": use["Weight"],
         "Kind": b"event" if use["Kind"] == b"Event" else b"span",
         "Duration": use["Duration"] or 0,
     }
 
 
-def _count_minute(minutes: dict[tuple[Any, ...], Row], use: Row) -> None:
-    key = {
-        "Time": floor(use["Timestamp"], 60),
-        **{name: use[name] for name in ("ServiceName", "Operation", "Kind", "Entry", "Outcome")},
-    }
+def _count(rows: dict[tuple[Any, ...], Row], use: Row, key: Row) -> None:
     fresh = {
         **key,
         "Calls": 0,
@@ -196,7 +227,7 @@ def _count_minute(minutes: dict[tuple[Any, ...], Row], use: Row) -> None:
         "DurationMax": 0,
         "DurationBuckets": {},
     }
-    row = minutes.setdefault(tuple(key.values()), fresh)
+    row = rows.setdefault(tuple(key.values()), fresh)
     d = use["Duration"] or 0
     row["Calls"] += 1
     row["CallsAdjusted"] += use["Weight"]

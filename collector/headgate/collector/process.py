@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.collector.decode import Batches, decode_logs, decode_traces
+from headgate.collector.dimension import Dimension, dimensions_of
 from headgate.collector.heap import Heap
-from headgate.collector.keyed import key_attributes
+from headgate.collector.keyed import Keyed, key_attributes
 from headgate.collector.ledger import Entry, ledger_block, ledger_entries
 from headgate.collector.log_block import log_blocks
 from headgate.collector.log_uses import event_names, log_uses
 from headgate.collector.metrics import decode_metrics, metric_blocks
+from headgate.collector.rules import Rules
 from headgate.collector.signals import Signal
 from headgate.collector.span_block import span_blocks
 from headgate.collector.span_uses import span_uses
 from headgate.collector.times import first_set
 from headgate.collector.use_blocks import use_blocks
-from headgate.collector.uses import service_names
+from headgate.collector.uses import Uses, service_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from headgate.collector.block import Block
 
@@ -40,7 +44,11 @@ class Request:
     arrival_ns: int
 
 
-def process(requests: Sequence[Request], rejected: Sequence[Entry] = ()) -> list[Block]:
+def process(
+    requests: Sequence[Request],
+    rejected: Sequence[Entry] = (),
+    rules: Rules = Rules(),  # noqa: B008  # frozen
+) -> list[Block]:
     """Return the blocks to insert for these requests, in the order to insert them, the ledger last.
 
     `rejected` are ledger entries of requests that were refused meanwhile.
@@ -50,7 +58,7 @@ def process(requests: Sequence[Request], rejected: Sequence[Entry] = ()) -> list
     for signal in Signal:
         chosen = [request for request in requests if request.signal is signal]
         if chosen:
-            made, counted = _STAGES[signal](chosen)
+            made, counted = _STAGES[signal](chosen, rules)
             blocks += made
             entries += counted
     return [*blocks, *ledger_block(entries)]
@@ -67,7 +75,20 @@ def _body(requests: Sequence[Request]) -> bytes:
     )
 
 
-def _process_traces(requests: Sequence[Request]) -> tuple[list[Block], list[Entry]]:
+def _dimensions(
+    heap: Heap,
+    rules: Rules,
+    uses: Uses,
+    attributes: Keyed,
+    resource: Keyed,
+    owner: NDArray[np.int64],
+) -> list[Dimension]:
+    """Return the dimensions of the entries among `uses`; `owner` is the resource of each row of the signal."""
+    source = uses.source[uses.entry]
+    return dimensions_of(heap, rules.dimensions, attributes, source, resource, owner[source])
+
+
+def _process_traces(requests: Sequence[Request], rules: Rules) -> tuple[list[Block], list[Entry]]:
     spans = decode_traces(_body(requests))
     batches = spans.batches
     heap = Heap(batches.buffer)
@@ -82,17 +103,17 @@ def _process_traces(requests: Sequence[Request]) -> tuple[list[Block], list[Entr
     )
     services = service_names(heap, resource)
     uses = span_uses(heap, spans, services, attributes, event, _arrival_ns(requests))
+    owner = batches.scope_resource[spans.span_scope]
+    dimensions = _dimensions(heap, rules, uses, attributes, resource, owner)
     blocks = [
         *span_blocks(heap, spans, uses, resource, attributes, event, link),
-        *use_blocks(heap, uses, attributes),
+        *use_blocks(heap, uses, attributes, dimensions),
     ]
-    items = np.bincount(
-        batches.scope_resource[spans.span_scope], minlength=len(batches.resource_batch)
-    )
+    items = np.bincount(owner, minlength=len(batches.resource_batch))
     return blocks, ledger_entries(heap, Signal.TRACES, requests, batches, services, items)
 
 
-def _process_logs(requests: Sequence[Request]) -> tuple[list[Block], list[Entry]]:
+def _process_logs(requests: Sequence[Request], rules: Rules) -> tuple[list[Block], list[Entry]]:
     logs = decode_logs(_body(requests))
     batches: Batches = logs.batches
     heap = Heap(batches.buffer)
@@ -107,17 +128,20 @@ def _process_logs(requests: Sequence[Request]) -> tuple[list[Block], list[Entry]
     )
     names = event_names(logs, attributes)
     uses = log_uses(heap, logs, services, attributes, names, time_ns)
+    owner = batches.scope_resource[logs.record_scope]
+    dimensions = _dimensions(heap, rules, uses, attributes, resource, owner)
     blocks = [
         *log_blocks(heap, logs, services, resource, scope, attributes, names, time_ns),
-        *use_blocks(heap, uses, attributes),
+        *use_blocks(heap, uses, attributes, dimensions),
     ]
-    items = np.bincount(
-        batches.scope_resource[logs.record_scope], minlength=len(batches.resource_batch)
-    )
+    items = np.bincount(owner, minlength=len(batches.resource_batch))
     return blocks, ledger_entries(heap, Signal.LOGS, requests, batches, services, items)
 
 
-def _process_metrics(requests: Sequence[Request]) -> tuple[list[Block], list[Entry]]:
+def _process_metrics(
+    requests: Sequence[Request],
+    rules: Rules,  # noqa: ARG001  # as the other stages
+) -> tuple[list[Block], list[Entry]]:
     metrics = decode_metrics(_body(requests))
     heap = Heap(metrics.batches.buffer)
     blocks, services, items = metric_blocks(heap, metrics, _arrival_ns(requests))

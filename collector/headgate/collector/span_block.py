@@ -20,6 +20,8 @@ from headgate.collector.times import batches_by_day, first_set
 from headgate.collector.uses import SPAN_KINDS, Names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from headgate.collector.decode import Batches, Spans
@@ -31,10 +33,15 @@ STATUS_CODES = ("Unset", "Ok", "Error")
 
 def encode_choice(codes: NDArray[Any], words: tuple[str, ...]) -> Encoded:
     """Encode codes that index a few fixed words as LowCardinality(String)."""
+    return encode_words(codes.astype(np.int64), [word.encode() for word in words])
+
+
+def encode_words(codes: NDArray[Any], words: Sequence[bytes]) -> Encoded:
+    """Encode codes that index different words as LowCardinality(String)."""
     # The words have a buffer of their own: adding them to the heap would copy it.
     own = Heap(np.empty(0, np.uint8))
-    texts = own.add_texts([word.encode() for word in words])
-    return encode_lowcardinality(own.buffer, codes.astype(np.int64), texts)
+    texts = own.add_texts(words)
+    return encode_lowcardinality(own.buffer, codes, texts)
 
 
 def encode_names(heap: Heap, names: Names) -> Encoded:

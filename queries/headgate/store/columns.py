@@ -64,6 +64,15 @@ _NUMBER = (*_METRIC, *_columns(Value="Float64", Flags="UInt32"), *_EXEMPLARS)
 _DISTRIBUTION_END = _columns(
     Flags="UInt32", Min="Float64", Max="Float64", AggregationTemporality="Int32"
 )
+_MEASURES = _columns(
+    Calls="UInt64",
+    CallsAdjusted="Float64",
+    DurationSum="Float64",
+    DurationSumSquares="Float64",
+    DurationMin="UInt64",
+    DurationMax="UInt64",
+    DurationBuckets="Map(Int16, UInt64)",
+)
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = MappingProxyType(
     {
@@ -169,20 +178,27 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = MappingProxyType(
             Weight="Float64",
             UpstreamWeight="Float64",
         ),
-        "usage_minute": _columns(
-            Time=SECONDS,
-            ServiceName=NAME,
-            Operation=NAME,
-            Kind=NAME,
-            Entry="Bool",
-            Outcome=NAME,
-            Calls="UInt64",
-            CallsAdjusted="Float64",
-            DurationSum="Float64",
-            DurationSumSquares="Float64",
-            DurationMin="UInt64",
-            DurationMax="UInt64",
-            DurationBuckets="Map(Int16, UInt64)",
+        "usage_minute": (
+            *_columns(
+                Time=SECONDS,
+                ServiceName=NAME,
+                Operation=NAME,
+                Kind=NAME,
+                Entry="Bool",
+                Outcome=NAME,
+            ),
+            *_MEASURES,
+        ),
+        "dimension_quarter": (
+            *_columns(
+                Time=SECONDS,
+                Dimension=NAME,
+                Value=NAME,
+                ServiceName=NAME,
+                Kind=NAME,
+                Outcome=NAME,
+            ),
+            *_MEASURES,
         ),
         "user_hour": _columns(
             Time=SECONDS,
