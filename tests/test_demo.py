@@ -271,11 +271,22 @@ def test_children_end_with_their_own_children(tmp_path, monkeypatch):
     with Children(tmp_path, Stop()) as children:
         children.start("one", python(code + STUBBORN), environ)
         children.start("two", python(code), environ)
-        deadline = time.monotonic() + 20
-        while len(processes(tmp_path)) < 3 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert len(processes(tmp_path)) >= 3
+        until(lambda: stubborn(tmp_path) == 2)
+        assert stubborn(tmp_path) == 2
+    until(lambda: not processes(tmp_path))  # what was killed is gone a moment later
     assert processes(tmp_path) == {}
+
+
+def stubborn(tmp_path):
+    """Count the grandchildren that have started: they run nothing but STUBBORN."""
+    return sum("subprocess" not in command for command in processes(tmp_path).values())
+
+
+def until(condition):
+    """Wait until a condition holds, 20 seconds at most."""
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def test_a_failing_child_is_quoted(children):
