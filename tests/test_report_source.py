@@ -323,3 +323,83 @@ def test_a_database_that_fails_is_one_sentence(store: Store) -> None:
         run("usage", store, now=NOW)
     assert "\n" not in str(raised.value)
     assert run("performance", store, now=NOW).rows == ()
+
+
+DIMENSION = [
+    "Time",
+    "Dimension",
+    "Value",
+    "ServiceName",
+    "Kind",
+    "Outcome",
+    "Calls",
+    "CallsAdjusted",
+    "DurationSum",
+    "DurationSumSquares",
+    "DurationMin",
+    "DurationMax",
+    "DurationBuckets",
+]
+
+
+def test_a_dimension_is_answered_from_its_own_rollup(store: Store) -> None:
+    """`by` a counted dimension reads exact usage, by service too; with other filters raw rows answer."""
+    at = NOW.replace(minute=0, second=0) - timedelta(hours=1)
+    rows = [
+        [at, "project", "blue", "shop", "Server", "ok", 5, 5.0, 5e6, 5e12, 10**6, 10**6, {640: 5}],
+        [at, "project", "blue", "till", "Server", "ok", 2, 2.0, 2e6, 2e12, 10**6, 10**6, {640: 2}],
+        [
+            at,
+            "project",
+            "red",
+            "till",
+            "Server",
+            "error",
+            1,
+            1.0,
+            1e6,
+            1e12,
+            10**6,
+            10**6,
+            {640: 1},
+        ],
+        [at, "other", "red", "till", "Server", "ok", 9, 9.0, 9e6, 9e12, 10**6, 10**6, {640: 9}],
+    ]
+    store.client().insert("dimension_quarter", rows, column_names=DIMENSION)
+    span(store, SpanAttributes={"headgate.project": "blue", "user.id": "ann"})
+    answer = run("performance", store, now=NOW, since="3h", by="project")
+    assert answer.exact
+    assert answer.source.name == "dimension_quarter"
+    assert answer.source.notes == ("what has no value of the dimension is not counted",)
+    found = {(row.service, row.operation): row.calls.value for row in answer.rows}
+    assert found == {("shop", "blue"): 5, ("till", "blue"): 2, ("till", "red"): 1}
+    till = run("performance", store, now=NOW, since="3h", by="project", service="till")
+    assert till.summary.calls.value == 3
+    filtered = run("performance", store, now=NOW, since="3h", by="project", operation="buy")
+    assert (filtered.source.name, filtered.summary.calls.value) == ("otel_traces", 1)
+    users = {
+        row.operation: row.unique_users.value
+        for row in run("usage", store, now=NOW, since="3h", by="project", service="shop").rows
+    }
+    assert users == {"blue": 1}
+
+
+def test_a_dimensions_name_is_tried_as_an_attribute(store: Store) -> None:
+    """Raw rows know no dimensions, but `context_type` is what `headgate.context.type` says."""
+    for key in ("headgate.context.type", "context.type", "context_type"):
+        span(store, SpanAttributes={key: key})
+    found = {row.operation for row in run("performance", store, now=NOW, by="context_type").rows}
+    assert found == {"headgate.context.type", "context.type", "context_type"}
+
+
+def test_the_relations_beside_need_no_choice(store: Store) -> None:
+    """Who was there before and what else came in do not widen the window; raw rows have them under the same name."""
+    tables = ALL | {"ledger": {"Time"}}
+    relations = ("usage", "history", "ledger", "spans")
+    source = choose(tables, relations, back(hours=1), NOW, by_attribute=False)
+    assert source.window == back(hours=1).aligned(timedelta(minutes=1))
+    assert source.step == timedelta(minutes=1)
+    assert source.relations["history"] == "user_day"
+    raw_source = choose(store.tables(), relations, back(hours=1), NOW, by_attribute=True)
+    assert raw_source.relations["ledger"] == "raw_ledger"
+    assert choose(ALL, relations, back(hours=1), NOW, by_attribute=False).name == "otel_traces"

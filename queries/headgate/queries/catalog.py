@@ -46,9 +46,17 @@ def entry(name: str) -> Entry:
     if name not in known:
         raise UnknownReport(f"there is no report {name!r}{guess(name, known)}")
     package = f"headgate.queries.reports.{name}"
+    report: Report = importlib.import_module(package).REPORT
     queries = {
         file.name.removesuffix(".sql"): file.read_text(encoding="utf-8")
         for file in files(package).iterdir()
         if file.name.endswith(".sql")
     }
-    return Entry(name, importlib.import_module(package).REPORT, queries)
+    for borrowed in report.borrows:
+        lender, query = borrowed.split(".")
+        queries[query] = (
+            files(f"headgate.queries.reports.{lender}")
+            .joinpath(f"{query}.sql")
+            .read_text(encoding="utf-8")
+        )
+    return Entry(name, report, queries)

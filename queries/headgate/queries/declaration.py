@@ -1,7 +1,7 @@
 """What a report declares about itself; everything else (command, HTTP, table, documentation) follows from it.
 
 A report is a folder `reports/<name>/` with `.sql` files, one statement each, and an `__init__.py` whose `REPORT` is a
-`Report`. Each SQL file is a query of that name; it reads the relations `{usage:Identifier}`, `{users:Identifier}`
+`Report`. Each SQL file is a query of that name; it reads relations such as `{usage:Identifier}`, `{users:Identifier}`
 and `{events:Identifier}` (see `headgate.queries.source`) and takes the parameters `since`, `until`, `service`,
 `operation` and the report's own. A column called `fingerprint` always holds `headgate.store.fingerprint`'s value.
 
@@ -89,7 +89,7 @@ class Context:
     """What a reducer may know beside its columns.
 
     The window that the columns are of, the time of asking, the parameters, the periods (days, unless the report has a
-    `step`), and the windows of what was asked beside, by label.
+    `step`), the windows of what was asked beside, by label, and the step of the rows of usage that were read (0: raw).
     """
 
     window: Window
@@ -97,6 +97,7 @@ class Context:
     params: Any
     periods: Periods
     beside: Mapping[str, Window] = field(default_factory=dict)
+    step: timedelta = timedelta(0)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -119,7 +120,8 @@ class Report:
     `tables` names the fields that a terminal shows, in order: of `rows`, and of each list in the summary; JSON and CSV
     have all of them. `charts` are what pages and files draw of it. `resolution` is the coarsest step of usage that the
     statements can work with, whatever the periods. `asks` returns further questions by label, given the parameters
-    and the window of the answer; the columns of query q of label l are called `l.q`.
+    and the window of the answer; the columns of query q of label l are called `l.q`. `borrows` names statements of
+    other reports, `report.query`, that are asked as if they were this one's: there is one statement for each number.
     """
 
     question: str
@@ -131,6 +133,7 @@ class Report:
     charts: tuple[Chart, ...] = ()
     resolution: timedelta = timedelta(days=1)
     asks: Callable[[Any, Window], Mapping[str, Ask]] | None = None
+    borrows: tuple[str, ...] = ()
 
 
 def ordered(record: type[Any]) -> tuple[str, ...]:

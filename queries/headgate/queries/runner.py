@@ -17,7 +17,7 @@ from headgate.queries.columns import Columns, columns_of
 from headgate.queries.declaration import Ask, Context, Params, Reduced
 from headgate.queries.errors import ReportError, choices, guess
 from headgate.queries.periods import Periods, natural_step, periods
-from headgate.queries.source import Source, choose, sql
+from headgate.queries.source import DIMENSION_TIERS, Source, choose, sql
 from headgate.queries.window import ALL_TIME, iso, window, zone_of
 from headgate.store import NoData, StoreError
 from headgate.store.fingerprint import fingerprint
@@ -71,7 +71,9 @@ def answer(
         other, _, found = asking.answer(ask)
         beside[label] = other.window
         columns |= {f"{label}.{query}": part for query, part in found.items()}
-    reduced = report.report.reduce(columns, Context(source.window, now, params, grid, beside))
+    reduced = report.report.reduce(
+        columns, Context(source.window, now, params, grid, beside, source.step)
+    )
     if not reduced.rows and (params.service or params.operation):
         _refuse_unknown(asking, source, params)
     if params.granularity == "summary":
@@ -131,6 +133,7 @@ class _Asking:
             self.now,
             by_attribute=bool(params.where),
             by=params.by,
+            by_dimension=self._is_dimension(params),
             resolution=resolution,
             usage_resolution=min(self.report.report.resolution, resolution),
         )
@@ -139,6 +142,17 @@ class _Asking:
         if source.prelude and any("fingerprint" in found for found in columns.values()):
             columns = self._with_fingerprints(source, params, grid, columns)
         return source, grid, columns
+
+    def _is_dimension(self, params: Params) -> bool:
+        """Say whether `by` names a dimension that is counted from all traffic, and nothing else was asked for."""
+        if params.by is None or params.where or params.operation:
+            return False
+        table = next((t.table for t in DIMENSION_TIERS if t.table in self.tables), None)
+        if table is None:
+            return False
+        text = f"SELECT 1 FROM {table} WHERE Dimension = {{by:String}} LIMIT 1"
+        with _store_errors():
+            return bool(self.store.client().query(text, parameters={"by": params.by}).result_rows)
 
     def ask(self, source: Source, text: str, params: Params, grid: Periods) -> Columns:
         """Run one statement."""

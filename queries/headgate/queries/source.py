@@ -5,18 +5,24 @@ Reports read relations, not tables. A relation has the columns of its rollup tab
     usage    usage_minute, usage_quarter or usage_day, the finest that still holds the whole window
     users    user_hour or user_day, likewise
     events   events
+    history  user_day: who was there before the window
+    ledger   ledger: what else came in; without entries where raw rows answer
+    spans    otel_traces
 
 Rollups answer when every relation has such a table and no attribute is asked for (rollups have none); the window is
 widened to whole steps of the coarsest. A table whose steps are coarser than the periods that are asked for (days of a
 time zone, hours of a day) does not do. Otherwise `sources/*.sql` derive the same relations from raw spans and named
 log records, by the collector's definitions, under the same column names: one report statement serves both, and there
 is one definition of each number. There the weight of a row is what sampling made it stand for.
+
+`by` a dimension that is counted from all traffic, and without other filters than the service, reads usage from the
+dimension's own rollup; who it was, and what else is only in rows, still comes from raw rows.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -24,7 +30,7 @@ from typing import TYPE_CHECKING
 from headgate.store import NoData
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from headgate.queries.window import Window
@@ -52,6 +58,16 @@ TIERS: Mapping[str, tuple[Tier, ...]] = {
     ),
     "events": (Tier("events", _NANOSECOND_ROWS, timedelta(days=90)),),
 }
+DIMENSION_TIERS = (
+    Tier("dimension_quarter", timedelta(minutes=15), timedelta(days=90)),
+    Tier("dimension_day", timedelta(days=1), timedelta(days=730)),
+)
+BESIDE: Mapping[str, tuple[str, str]] = {
+    "history": ("user_day", "raw_users"),
+    "ledger": ("ledger", "raw_ledger"),
+    "spans": ("otel_traces", "spans"),
+}
+"""Relations that have no part in the choice: the table, and the name among raw rows."""
 RAW_KEEP = timedelta(days=7)
 _PLURAL = {
     timedelta(days=1): "days",
@@ -65,7 +81,8 @@ _RAW = {"usage": "raw_usage", "users": "raw_users", "events": "raw_events"}
 class Source:
     """A choice: the name behind each relation, the window they answer for, and what to tell the reader.
 
-    `prelude` is empty for tables; for raw rows it is the WITH clause that defines the names.
+    `prelude` is empty for tables; for raw rows it is the WITH clause that defines the names. `step` is that of the
+    rows of usage, 0 for raw rows.
     """
 
     relations: Mapping[str, str]
@@ -73,6 +90,7 @@ class Source:
     name: str
     prelude: str = ""
     notes: tuple[str, ...] = ()
+    step: timedelta = timedelta(0)
 
     def statement(self, sql: str) -> str:
         """Return a report's statement as it is sent."""
@@ -91,14 +109,15 @@ def choose(
     *,
     by_attribute: bool,
     by: str | None = None,
+    by_dimension: bool = False,
     resolution: timedelta = timedelta(days=1),
     usage_resolution: timedelta | None = None,
 ) -> Source:
     """Choose between rollups and raw rows; `tables` are the columns of each table there is.
 
     `by_attribute` says that rows are filtered by attributes, `by` is the attribute that takes the operation's place,
-    `resolution` the coarsest step that will do, `usage_resolution` that of usage. Raises NoData when the database has
-    neither.
+    `by_dimension` says that there is a rollup by it, `resolution` is the coarsest step that will do,
+    `usage_resolution` that of usage. Raises NoData when the database has neither.
     """
     if not by_attribute and by is None:
         rollups = _rollups(
@@ -107,7 +126,10 @@ def choose(
         if rollups:
             return rollups
     if "otel_traces" in tables:
-        return _raw(tables, window, now, by)
+        raw = _raw(tables, window, now, by)
+        if by_dimension and not by_attribute:
+            return _dimension(raw, tables, relations, window, now, usage_resolution or resolution)
+        return raw
     raise NoData(
         "the database has no table to report on: send it OpenTelemetry data with `headgate serve`,"
         " or name another one with --data DIR or --store URL"
@@ -123,27 +145,74 @@ def _rollups(
     usage_resolution: timedelta,
 ) -> Source | None:
     chosen: dict[str, Tier] = {}
-    notes = []
-    for relation in sorted(relations):
-        there = [tier for tier in TIERS[relation] if tier.table in tables]
-        if not there:
-            return None
+    notes: list[str] = []
+    beside = {relation: BESIDE[relation][0] for relation in relations if relation in BESIDE}
+    if not set(beside.values()) <= set(tables):
+        return None
+    for relation in sorted(set(relations) - beside.keys()):
         needed = usage_resolution if relation == "usage" else resolution
-        whole = [tier for tier in there if now - window.aligned(tier.step).since < tier.keep]
-        fine = [tier for tier in whole if not needed % tier.step]
-        tier = chosen[relation] = (fine or whole or there[-1:])[0]
-        if not whole:
-            notes.append(f"{tier.table} keeps {tier.keep.days} days: older rows are missing")
-        if needed % tier.step:
-            notes.append(
-                f"{tier.table} has whole {_PLURAL[tier.step]} of UTC: periods are cut there"
-            )
+        tier = _tier(TIERS[relation], tables, window, now, needed, notes)
+        if tier is None:
+            return None
+        chosen[relation] = tier
     step = max(tier.step for tier in chosen.values())
+    usage = chosen.get("usage") or next(iter(chosen.values()))
     return Source(
-        relations={relation: tier.table for relation, tier in chosen.items()},
+        relations=beside | {name: tier.table for name, tier in chosen.items()},
         window=window.aligned(step),
-        name=chosen["usage"].table if "usage" in chosen else next(iter(chosen.values())).table,
+        name=usage.table,
         notes=tuple(notes),
+        step=usage.step,
+    )
+
+
+def _tier(
+    tiers: Sequence[Tier],
+    tables: Collection[str],
+    window: Window,
+    now: datetime,
+    needed: timedelta,
+    notes: list[str],
+) -> Tier | None:
+    """Return the finest tier that holds the window in steps that do, and note what falls short."""
+    there = [tier for tier in tiers if tier.table in tables]
+    if not there:
+        return None
+    whole = [tier for tier in there if now - window.aligned(tier.step).since < tier.keep]
+    fine = [tier for tier in whole if not needed % tier.step]
+    tier = (fine or whole or there[-1:])[0]
+    if not whole:
+        notes.append(f"{tier.table} keeps {tier.keep.days} days: older rows are missing")
+    if needed % tier.step:
+        notes.append(f"{tier.table} has whole {_PLURAL[tier.step]} of UTC: periods are cut there")
+    return tier
+
+
+def _dimension(
+    raw: Source,
+    tables: Collection[str],
+    relations: Collection[str],
+    window: Window,
+    now: datetime,
+    needed: timedelta,
+) -> Source:
+    notes: list[str] = []
+    tier = _tier(DIMENSION_TIERS, tables, window, now, needed, notes)
+    if tier is None:
+        return raw
+    usage = sql("dimension_usage").replace("{dimension_table:Identifier}", tier.table)
+    rows = set(relations) - {"usage"}
+    notes.append("what has no value of the dimension is not counted")
+    if rows:
+        notes += [f"{' and '.join(sorted(rows))} by dimension are those of raw rows", *raw.notes]
+    return replace(
+        raw,
+        relations={**raw.relations, "usage": "dimension_usage"},
+        window=window.aligned(tier.step),
+        name=tier.table,
+        prelude=f"{raw.prelude},\ndimension_usage AS (\n{usage})",
+        notes=tuple(notes),
+        step=tier.step,
     )
 
 
@@ -158,12 +227,13 @@ def _raw(
     parts["uses" if by is None else "every_use"] = "uses" if has_events else "uses_of_spans"
     if by is not None:
         parts["uses"] = "uses_by"
-    parts |= {name: name for name in _RAW.values()}
+    parts |= {name: name for name in (*_RAW.values(), "raw_ledger")}
     prelude = ",\n".join(f"{name} AS (\n{sql(file)})" for name, file in parts.items())
     notes: tuple[str, ...] = ()
     if spans == "spans" and now - window.since > RAW_KEEP:
         notes = (f"raw spans are kept for {RAW_KEEP.days} days: older ones may be missing",)
-    return Source(dict(_RAW), window, "otel_traces", prelude, notes)
+    relations = _RAW | {relation: name for relation, (_, name) in BESIDE.items()}
+    return Source(relations, window, "otel_traces", prelude, notes)
 
 
 def sql(name: str) -> str:
