@@ -37,7 +37,8 @@ Ask for a report with `headgate report NAME` or `GET /api/reports/NAME`. As JSON
   has their `standard_error` and 95 % interval (`low`, `high`), null where row weights cannot tell.
 - `summary.source` is the table that was read, `summary.notes` what to know about it.
 - Units are in the names: `_ms` milliseconds, `_hours`, `_rate` and `share` parts of 1, `_at` ISO 8601 in UTC.
-- CSV has the rows only, with the same names.
+- Fields that end in `_series` are numbers by period, in order, null where a period is missing.
+- CSV has the rows only, with the same names; lists are joined with `; `.
 """
 _KINDS = {str: "text", int: "integer", float: "number", Estimate: "number", datetime: "time"}
 
@@ -85,7 +86,8 @@ def _kind(kind: Any) -> str:
     if type(None) in arguments:
         return " or ".join([_kind(a) for a in arguments if a is not type(None)] + ["null"])
     if typing.get_origin(kind) is tuple:
-        return f"list of {_kind(arguments[0]) if arguments[0] in _KINDS else 'records'}"
+        (item,) = [a for a in typing.get_args(arguments[0]) or arguments[:1] if a is not type(None)]
+        return f"list of {_kind(item)}" if item in _KINDS else "list of records"
     return "object of text"
 
 

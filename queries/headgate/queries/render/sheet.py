@@ -41,7 +41,9 @@ def _is_estimate(kind: Any) -> bool:
 
 
 def _cell(value: Any) -> Any:
-    return "; ".join(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return "; ".join("" if item is None else str(item) for item in value)
+    return value
 
 
 def _bounds(name: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headgate.queries.catalog import entry
+from headgate.queries.render.spark import spark
 
 _TEXT_COLUMNS = {"operation", "message", "operations", "error_type", "service", "verdict"}
 _TEXT_WIDTH = 11
@@ -157,7 +158,7 @@ def _broken_title(name: str, cells: list[str]) -> str:
 
 
 def _title(name: str) -> str:
-    for suffix in ("_ms", "_at"):
+    for suffix in ("_ms", "_at", "_series"):
         name = name.removesuffix(suffix)
     return name.replace("_", " ")
 
@@ -166,6 +167,8 @@ def show(name: str, value: Any, uncertainty: dict[str, float | None] | None = No
     """Return a value as people read it, its unit taken from its field's name."""
     if value is None:
         return "-"
+    if isinstance(value, list) and name.endswith("_series"):
+        return spark(value)
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
     if isinstance(value, str):
