@@ -13,12 +13,14 @@ from opentelemetry import baggage, propagate
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context, attach, get_current
 from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from headgate.instrumentation import IdentifyASGI, IdentifyWSGI, carry, event, identify
 from headgate.instrumentation.boundaries import inherit
-from headgate.instrumentation.identity import Identity, current
+from headgate.instrumentation.identity import Identity, current, known, serving, within
+from headgate.instrumentation.processors import SpanIdentity
 from headgate.instrumentation.propagator import IdentityPropagator, ensure
 from headgate.instrumentation.sources import Request, claim, first, parse
 
@@ -119,6 +121,37 @@ def test_a_thread_does_not_serve_the_next_request_for_the_last_user(monkeypatch)
     identify("last")
     found, _ = extract({}, monkeypatch)
     assert found == Identity()
+
+
+NAMES = st.sampled_from(["", "ann", "bob"])
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["identify", "serve", "receive"]), NAMES, NAMES, st.booleans()),
+    max_size=5,
+)
+
+
+@given(STEPS)
+def test_whatever_led_here_a_span_has_the_current_identity(steps):
+    """After any sequence of requests, callers' baggage and identifications a span says what `current` does."""
+    context = Context()
+    for kind, user, session, sent in steps:
+        identity = Identity(user, session)
+        if kind == "identify":
+            context = within(context, identity, propagate=sent)
+        elif kind == "serve":
+            context = serving(context, identity, propagate=sent)
+        else:
+            context = baggage.set_baggage("user.id", user, context)
+            context = baggage.set_baggage("session.id", session, context)
+    expected = {
+        name: value
+        for name, value in zip(("user.id", "session.id"), current(context), strict=True)
+        if value
+    }
+    assert dict(known(context)) == expected
+    tracers = TracerProvider(shutdown_on_exit=False)
+    tracers.add_span_processor(SpanIdentity())
+    assert dict(tracers.get_tracer("t").start_span("s", context).attributes) == expected
 
 
 def test_the_propagator_is_there_however_early_opentelemetry_was_loaded():

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from opentelemetry import baggage
-from opentelemetry.context import Context, create_key, get_current, set_value
+from opentelemetry.context import Context, create_key, get_current
 from opentelemetry.trace import Span, get_current_span
 
 from headgate.instrumentation.attributes import SESSION_ID, USER_ID
@@ -19,6 +19,11 @@ from headgate.instrumentation.encodable import encodable
 
 _LIMIT = 256
 _KEY = create_key("headgate-identity")
+KNOWN = create_key("headgate-identity-attributes")
+"""Under this key a context has the attributes of whoever acts in it, if both parts were set here."""
+# Where a context keeps its baggage. The key has no public name, and by the front door user and
+# session would each copy the baggage and the context once more, on every request.
+(_BAGGAGE,) = baggage.set_baggage(USER_ID, "", Context())
 
 
 class Identity(NamedTuple):
@@ -33,7 +38,10 @@ NOBODY = Identity()
 
 def identifier(value: object) -> str:
     """`value` as an identifier: text of at most 256 characters, empty for None."""
-    return "" if value is None else encodable(str(value).strip()[:_LIMIT])
+    if value is None:
+        return ""
+    text = (value if type(value) is str else str(value)).strip()[:_LIMIT]
+    return text if text.isascii() else encodable(text)
 
 
 def attributes(identity: Identity) -> dict[str, str]:
@@ -46,6 +54,13 @@ def attributes(identity: Identity) -> dict[str, str]:
     return {SESSION_ID: session} if session else {}
 
 
+def known(context: Context) -> dict[str, str]:
+    """Return the attributes of whoever acts in `context`; not to be changed."""
+    # Prepared once for a request and not for each of its spans.
+    found: dict[str, str] | None = context.get(KNOWN)  # type: ignore[assignment]  # set by `_set` only
+    return attributes(current(context)) if found is None else found
+
+
 def local(context: Context) -> Identity:
     """Return the identity set in this process, ignoring what came over the network."""
     found = context.get(_KEY)
@@ -54,8 +69,8 @@ def local(context: Context) -> Identity:
 
 def received(context: Context) -> Identity:
     """Return the identity in the baggage of `context`, which a caller may have sent."""
-    sent = baggage.get_all(context)
-    if not sent:
+    sent = context.get(_BAGGAGE)
+    if not isinstance(sent, dict) or not sent:
         return NOBODY
     return Identity(identifier(sent.get(USER_ID)), identifier(sent.get(SESSION_ID)))
 
@@ -77,7 +92,7 @@ def within(context: Context, identity: Identity, *, propagate: bool) -> Context:
     """Return `context` with the known parts of `identity` set, in the baggage too if it propagates."""
     before = current(context)
     after = Identity(identity.user or before.user, identity.session or before.session)
-    return _sent(set_value(_KEY, after, context), identity, propagate=propagate)
+    return _set(context, after, identity if propagate else NOBODY)
 
 
 def serving(context: Context, found: Identity, *, propagate: bool) -> Context:
@@ -85,24 +100,24 @@ def serving(context: Context, found: Identity, *, propagate: bool) -> Context:
 
     Whoever the thread worked for before is not who asks now.
     """
-    sent = baggage.get_all(context)
-    if sent:
-        user = found.user or identifier(sent.get(USER_ID))
-        asks = Identity(user, found.session or identifier(sent.get(SESSION_ID)))
-    else:
-        asks = found
-    if asks == local(context):
+    asks = found
+    if context.get(_BAGGAGE):
+        sent = received(context)
+        asks = Identity(found.user or sent.user, found.session or sent.session)
+    if asks == context.get(_KEY, NOBODY):
         return context
-    return _sent(set_value(_KEY, asks, context), found, propagate=propagate)
+    return _set(context, asks, found if propagate else NOBODY)
 
 
-def _sent(context: Context, identity: Identity, *, propagate: bool) -> Context:
-    if propagate:
-        if identity.user:
-            context = baggage.set_baggage(USER_ID, identity.user, context)
-        if identity.session:
-            context = baggage.set_baggage(SESSION_ID, identity.session, context)
-    return context
+def _set(context: Context, here: Identity, sent: Identity) -> Context:
+    """Return `context` with `here` as its identity and the known parts of `sent` in its baggage."""
+    who = attributes(here)
+    told = who if sent is here else attributes(sent)
+    known = who if len(who) == len(here) else None
+    if not told:
+        return Context({**context, _KEY: here, KNOWN: known})
+    before: dict[str, object] = context.get(_BAGGAGE) or {}  # type: ignore[assignment]  # OpenTelemetry's own
+    return Context({**context, _KEY: here, KNOWN: known, _BAGGAGE: {**before, **told}})
 
 
 def mark(identity: Identity, context: Context | None = None) -> None:

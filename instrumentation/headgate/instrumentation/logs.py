@@ -2,14 +2,14 @@
 
 No handler is added to the root logger: with one there, `logging.basicConfig` does nothing, the last
 resort is silent and Flask does not log its errors. Records are taken where a logger hands them to
-its handlers, so levels and filters are the application's own. Does nothing where OpenTelemetry's
-logging instrumentation was asked to do the same (OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=true).
+its handlers, so levels and filters are the application's own. A record that a handler of
+OpenTelemetry's will send (its logging instrumentation's, the SDK's, or one that the application
+added) is left to that handler.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,9 @@ class LoggingInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
         return ()
 
     def _instrument(self, **_: Any) -> None:
-        if os.environ.get("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "").lower() != "true":
+        # Another copy of this module may have been here, if the package was imported again.
+        before = getattr(logging.Logger.callHandlers, "_self_wrapper", None)
+        if getattr(before, "__module__", "") != __name__:
             wrapt.wrap_function_wrapper("logging", "Logger.callHandlers", _call_handlers)
 
     def _uninstrument(self, **_: Any) -> None:
@@ -83,10 +85,33 @@ def translate(record: logging.LogRecord) -> LogRecord:
     )
 
 
-def _call_handlers(wrapped: Any, _logger: Any, args: Any, kwargs: Any) -> Any:
+def sent_otherwise(logger: logging.Logger, record: logging.LogRecord) -> bool:
+    """Whether a handler of OpenTelemetry's on `logger` or above it takes the record."""
+    place: logging.Logger | None = logger
+    while place is not None:
+        for handler in place.handlers:
+            if record.levelno >= handler.level and _sends(handler):
+                return True
+        place = place.parent if place.propagate else None
+    return False
+
+
+def _sends(handler: logging.Handler) -> bool:
+    # By name: there are two such classes, one deprecated and one in a package that may be absent.
+    return any(
+        each.__name__ == "LoggingHandler" and each.__module__.startswith("opentelemetry.")
+        for each in type(handler).__mro__
+    )
+
+
+def _call_handlers(wrapped: Any, logger: Any, args: Any, kwargs: Any) -> Any:
     try:
         record = args[0] if args else kwargs["record"]
-        if not record.name.startswith(_OURS) and is_instrumentation_enabled():
+        if (
+            not record.name.startswith(_OURS)
+            and is_instrumentation_enabled()
+            and not sent_otherwise(logger, record)
+        ):
             get_logger(record.name).emit(translate(record))
     except Exception as error:  # noqa: BLE001  # telemetry never breaks its host
         problem("a log record", error)

@@ -8,6 +8,8 @@ the propagator `headgate`; it must come after `baggage`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from opentelemetry import propagate
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagators.composite import CompositePropagator
@@ -65,12 +67,23 @@ class IdentityPropagator(TextMapPropagator):
         return set()
 
     def _found(self, carrier: CarrierT, getter: Getter[CarrierT]) -> Identity:
-        def header(name: str) -> str | None:
-            values = getter.get(carrier, name)
-            return next(iter(values), None) if values else None
-
-        request = Request(header, carrier)
+        request = _Carried(carrier, getter)
         return Identity(first(self._users, request), first(self._sessions, request))
+
+
+class _Carried(Request):
+    """A request as OpenTelemetry's instrumentations see it: a carrier, and what reads headers from it."""
+
+    __slots__ = ("_getter",)
+
+    def __init__(self, carrier: CarrierT, getter: Getter[CarrierT]) -> None:
+        self.raw = carrier
+        self._getter: Getter[Any] = getter
+        self._cookies = None
+
+    def header(self, name: str) -> str:
+        values = self._getter.get(self.raw, name.lower())
+        return next(iter(values), "") if values else ""
 
 
 def ensure(names: str) -> None:
