@@ -13,6 +13,7 @@ from headgate.queries.estimate import (
     Estimate,
     at_least,
     at_most,
+    by_value,
     count,
     exactly,
     mean,
@@ -121,7 +122,7 @@ def _durations(moments: Columns, buckets: Columns) -> dict[str, Any]:
         **dict(zip(PERCENTILES, percentiles or repeat(None), strict=False)),
         "min_ms": _ms((at_most if s0 > 0 else exactly)(shortest)),
         "max_ms": _ms((at_least if s0 > 0 else exactly)(longest)),
-        "std_dev_ms": _ms(standard_deviation(n, t, squares, values, variance)),
+        "std_dev_ms": _ms(standard_deviation(n, t, squares, by_value(values, variance))),
         "total_ms": _ms(total(t, s2)),
         "verdict": verdict(*(p.value for p in percentiles)) if percentiles else "unknown",
     }
