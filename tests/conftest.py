@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from headgate.store import embedded_store, migrate
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 # Strategies, the slow twin and the block reader are modules that several tests import.
 sys.path.insert(0, str(Path(__file__).parent))
+
+# A busy machine must not make a test fail.
+settings.register_profile("headgate", deadline=None)
+settings.load_profile("headgate")
 
 _number = itertools.count(1)
 

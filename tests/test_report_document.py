@@ -91,7 +91,7 @@ def test_the_document_has_its_documented_shape(used: Store, name: str) -> None:
     for row in found["rows"]:
         assert list(row) == [*described(entry(name).report.row), "uncertainty"]
         for bounds in row["uncertainty"].values():
-            assert list(bounds) == ["standard_error", "low", "high"]
+            assert list(bounds) == ["standard_error", "low", "high", "reason"]
     assert document(used, name, "odd")["exact"] is True
 
 

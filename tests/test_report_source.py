@@ -276,7 +276,12 @@ def test_distinct_users_of_sampled_rows_are_a_lower_bound(store: Store) -> None:
     found = raw(store).to_dict()["summary"]
     assert found["calls"] == 8
     assert found["unique_users"] == 2
-    assert found["uncertainty"]["unique_users"] == {"standard_error": None, "low": 2, "high": None}
+    assert found["uncertainty"]["unique_users"] == {
+        "standard_error": None,
+        "low": 2,
+        "high": None,
+        "reason": None,
+    }
 
 
 def test_names_that_were_not_used_are_refused_with_those_that_were(store: Store) -> None:

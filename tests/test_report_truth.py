@@ -97,7 +97,7 @@ FILL = (
     INSERT INTO events
     SELECT fromUnixTimestamp64Nano(time_ns, 'UTC'), 'span', service, operation, outcome, duration, user,
         if(user = '', 0, xxHash64(user)), session, toString(id), toString(id), fingerprint, type, message,
-        NULL, map(), 1
+        NULL, map(), 1, 1
     FROM truth WHERE entry
     """,
 )

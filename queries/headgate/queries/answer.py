@@ -3,7 +3,8 @@
 The document is the JSON of the command line and the HTTP interface, and what tables and CSV are made of:
 {"report", "params", "window": {"since", "until"}, "exact", "generated_at", "summary": {...}, "rows": [{...}]}.
 `summary` begins with `source` (the table that was read) and `notes`. Where a record holds estimates it ends with
-`uncertainty`: for each number that is not exact its `standard_error`, `low` and `high` (95 %), null where unknown.
+`uncertainty`: for each number that is not exact its `standard_error`, `low` and `high` (95 %), null where unknown, and
+`reason`: why a bound is missing where one could be expected, else null.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def _plain(value: Any) -> Any:
                     "standard_error": item.standard_error,
                     "low": item.low,
                     "high": item.high,
+                    "reason": item.reason,
                 }
                 for name, item in estimates.items()
                 if not item.exact

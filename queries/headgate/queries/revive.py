@@ -72,4 +72,5 @@ def _is_estimate(kind: Any) -> bool:
 def _estimate(value: float, uncertainty: typing.Mapping[str, Any] | None) -> Estimate:
     if uncertainty is None:
         return exactly(value)
-    return Estimate(value, uncertainty["standard_error"], uncertainty["low"], uncertainty["high"])
+    parts = (uncertainty[name] for name in ("standard_error", "low", "high"))
+    return Estimate(value, *parts, uncertainty.get("reason"))

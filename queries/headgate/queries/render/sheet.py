@@ -10,14 +10,14 @@ from headgate.queries.catalog import entry
 from headgate.queries.declaration import described
 from headgate.queries.estimate import Estimate
 
-_PARTS = ("standard_error", "low", "high")
+_PARTS = ("standard_error", "low", "high", "reason")
 
 
 def as_csv(document: dict[str, Any]) -> str:
     """Return the rows; without any there still is the header line.
 
-    Lists are joined with "; "; an answer that is not exact has `<number>_standard_error`, `_low` and `_high` too,
-    which are empty where unknown and equal to the number where it happens to be exact.
+    Lists are joined with "; "; an answer that is not exact has `<number>_standard_error`, `_low`, `_high` and `_reason`
+    too: empty where unknown (the reason says why) and equal to the number where it happens to be exact.
     """
     fields = described(entry(document["report"]).report.row)
     uncertain = [name for name, (kind, _) in fields.items() if _is_estimate(kind)]
@@ -47,6 +47,6 @@ def _cell(value: Any) -> Any:
 
 
 def _bounds(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    exact = {"standard_error": 0, "low": row[name], "high": row[name]}
+    exact = {"standard_error": 0, "low": row[name], "high": row[name], "reason": None}
     found = row.get("uncertainty", {}).get(name, exact)
     return {f"{name}_{part}": found[part] for part in _PARTS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import io
 import textwrap
 from datetime import datetime
@@ -18,6 +19,8 @@ from headgate.queries.render.spark import spark
 _TEXT_COLUMNS = {"operation", "message", "operations", "error_type", "service", "verdict"}
 _TEXT_WIDTH = 11
 _GAP = 2
+_REASONS = 3
+_SYMMETRIC_WITHIN = 0.15
 _NOT_SHOWN = {"source", "notes", "uncertainty"}
 _MS_STEPS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 
@@ -62,14 +65,34 @@ def _parts(document: dict[str, Any], width: int) -> list[Any]:
             )
             parts += [_table(tables[name], columns, width)]
     if not document["exact"]:
-        parts += [
-            Text(""),
-            Text(
-                "Estimated from sampled rows: ± is half of the 95 % interval; ≥ and ≤ are bounds, ~ is without one.",
-                style="dim",
-            ),
-        ]
+        parts += [Text(""), *(Text(line, style="dim") for line in _legend(document))]
     return parts
+
+
+def _legend(document: dict[str, Any]) -> list[str]:
+    """Return what the signs mean, and why some numbers have no interval."""
+    records = [document["summary"], *document["rows"]]
+    records += [
+        item
+        for value in document["summary"].values()
+        if isinstance(value, list)
+        for item in value
+        if isinstance(item, dict)
+    ]
+    found = collections.Counter(
+        bounds["reason"]
+        for record in records
+        for bounds in record.get("uncertainty", {}).values()
+        if bounds.get("reason")
+    )
+    reasons = [f"~ {reason}" for reason, _ in found.most_common(_REASONS)]
+    more = len(found) - len(reasons)
+    return [
+        "Estimated from sampled rows: ± or (from–to) is the 95 % interval, ≥ and ≤ are bounds,"
+        " ~ is a number without one.",
+        *reasons,
+        *([f"~ and {more} more reasons, all of them in JSON and CSV"] if more else []),
+    ]
 
 
 def _heading(document: dict[str, Any]) -> str:
@@ -180,11 +203,19 @@ def _estimate(name: str, value: float, uncertainty: dict[str, float | None]) -> 
     low, high = uncertainty["low"], uncertainty["high"]
     if low == high:
         return f"~{_number(name, value)}"
-    if low is None or high is None:
+    if value in {low, high} and None in {low, high}:
         return ("≥" if high is None else "≤") + _number(name, value)
     number, _, unit = _number(name, value).partition(" ")
-    half = _number(name, (high - low) / 2, like=value).partition(" ")[0]
-    return f"{number} ±{half} {unit}".rstrip()
+
+    def bare(part: float) -> str:
+        return _number(name, part, like=value).partition(" ")[0]
+
+    if low is None or high is None:
+        bound = f"≥{bare(low)}" if low is not None else f"≤{bare(high or 0.0)}"
+        return f"~{number} ({bound}) {unit}".rstrip()
+    if abs(high + low - 2 * value) <= _SYMMETRIC_WITHIN * (high - low):
+        return f"{number} ±{bare((high - low) / 2)} {unit}".rstrip()
+    return f"{number} ({bare(low)}–{bare(high)}) {unit}".rstrip()
 
 
 def _number(name: str, value: float, like: float | None = None) -> str:
