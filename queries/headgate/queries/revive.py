@@ -72,5 +72,5 @@ def _is_estimate(kind: Any) -> bool:
 def _estimate(value: float, uncertainty: typing.Mapping[str, Any] | None) -> Estimate:
     if uncertainty is None:
         return exactly(value)
-    parts = (uncertainty[name] for name in ("standard_error", "low", "high"))
-    return Estimate(value, *parts, uncertainty.get("reason"))
+    low, high = uncertainty["low"], uncertainty["high"]
+    return Estimate(value, uncertainty["standard_error"], low, high, uncertainty.get("reason"))

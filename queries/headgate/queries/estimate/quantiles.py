@@ -47,8 +47,8 @@ def quantile(
     share of rows up to the estimate. For a trace with p, its rows in ascending order 1..n, row i adds (1-p)w^2 (2i - 1)
     to `within` of its cell (A is the sum up to the estimate, V the whole) and (1-p)w^2 n to `across` (B likewise).
     Where every row was drawn by itself both are sum w (w - 1), so `across` may be left out. Half a draw more on either
-    side corrects for steps. A bound beyond every row is unknown, and so are both where fewer than `LEAST_BEYOND` draws are
-    to be expected beyond the quantile. ValueError without rows.
+    side corrects for steps. A bound beyond every row is unknown, and so are both where fewer than `LEAST_BEYOND` draws
+    are to be expected beyond the quantile. ValueError without rows.
     """
     size = float(weights.sum())
     if size <= 0:

@@ -88,8 +88,7 @@ def _legend(document: dict[str, Any]) -> list[str]:
     reasons = [f"~ {reason}" for reason, _ in found.most_common(_REASONS)]
     more = len(found) - len(reasons)
     return [
-        "Estimated from sampled rows: ± or (from–to) is the 95 % interval, ≥ and ≤ are bounds,"
-        " ~ is a number without one.",
+        "Estimated from sampled rows: ± or (low to high) is the 95 % interval, ≥ ≤ are bounds, ~ has none.",
         *reasons,
         *([f"~ and {more} more reasons, all of them in JSON and CSV"] if more else []),
     ]
@@ -215,7 +214,7 @@ def _estimate(name: str, value: float, uncertainty: dict[str, float | None]) -> 
         return f"~{number} ({bound}) {unit}".rstrip()
     if abs(high + low - 2 * value) <= _SYMMETRIC_WITHIN * (high - low):
         return f"{number} ±{bare((high - low) / 2)} {unit}".rstrip()
-    return f"{number} ({bare(low)}–{bare(high)}) {unit}".rstrip()
+    return f"{number} ({bare(low)} to {bare(high)}) {unit}".rstrip()
 
 
 def _number(name: str, value: float, like: float | None = None) -> str:
