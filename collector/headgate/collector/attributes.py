@@ -1,4 +1,4 @@
-"""Read attributes: the key/value messages of a level in one specialised kernel, since most of OTLP is attributes."""
+"""Read attributes by kernels of their own, since most of OTLP is attributes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headgate.collector.errors import Malformed
-from headgate.collector.kernel import kernel
-from headgate.collector.layout import Ranges, Text
-from headgate.collector.wire import load_fixed, read_length, read_tag, read_varint, skip_field
+from headgate.collector.kernel import i64, inlined, kernel, unchecked
+from headgate.collector.memory import address, byte_at, load64
+from headgate.collector.references import Ranges, Text
+from headgate.collector.wire import read_length, read_tag, read_varint, skip_field
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The attributes of `rows` rows: those of row r are first[r]..first[r + 1] of `key` and `value`."""
+    """The attributes of rows, in the order sent: those of row r are first[r]..first[r + 1] of `key` and `value`."""
 
     first: NDArray[np.int64]
     key: Text
@@ -50,41 +51,39 @@ class Attributes:
         return np.repeat(np.arange(self.first.size - 1), np.diff(self.first))
 
 
-@kernel
-def read_any_value(
-    buffer: NDArray[np.uint8], position: int, end: int
-) -> tuple[int, int, np.uint64, int, int]:
+@unchecked
+def read_any_value(base: int, position: int, end: int) -> tuple[int, int, np.uint64, int, int]:
     """Return (-1 or offset of an error, kind, bits, offset, length); the last member of the oneof wins.
 
     An array or list that is sent twice is not merged, as protobuf would: no encoder does that, and the last wins.
     """
-    kind = 0
+    kind = i64(0)
     bits = np.uint64(0)
-    offset = 0
-    length = 0
+    offset = i64(0)
+    length = i64(0)
     while position < end:
         here = position
-        position, field, wire = read_tag(buffer, position, end)
+        position, field, wire = read_tag(base, position, end)
         if position < 0:
             return here, kind, bits, offset, length
         if wire == 2 and (field == 1 or (field >= 5 and field <= 7)):
-            position, after = read_length(buffer, position, end)
+            position, after = read_length(base, position, end)
             if position < 0:
                 return here, kind, bits, offset, length
             kind, offset, length = field, position, after - position
             position = after
         elif wire == 0 and (field == 2 or field == 3 or field == 8):
-            position, value = read_varint(buffer, position, end)
+            position, value = read_varint(base, position, end)
             bits = np.uint64(value)
             kind = field
         elif wire == 1 and field == 4:
             if end - position < 8:
                 return here, kind, bits, offset, length
-            bits = load_fixed(buffer, position, 8)
+            bits = load64(base, position)
             position += 8
             kind = field
         else:
-            position = skip_field(buffer, position, end, field, wire)
+            position = skip_field(base, position, end, field, wire)
         if position < 0:
             return here, kind, bits, offset, length
     return -1, kind, bits, offset, length
@@ -101,53 +100,78 @@ def scan_values(
     length: NDArray[np.int64],
 ) -> int:
     """Read the AnyValue messages start..end into the four columns; return -1 or the offset of an error."""
+    base = address(buffer)
     for i in range(start.size):
-        error, k, b, o, n = read_any_value(buffer, start[i], end[i])
+        error, k, b, o, n = read_any_value(base, start[i], end[i])
         if error >= 0:
             return error
         kind[i], bits[i], offset[i], length[i] = k, b, o, n
     return -1
 
 
-@kernel
-def scan_pairs(
-    buffer: NDArray[np.uint8],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    key_offset: NDArray[np.int64],
-    key_length: NDArray[np.int64],
-    kind: NDArray[np.uint8],
-    bits: NDArray[np.uint64],
-    offset: NDArray[np.int64],
-    length: NDArray[np.int64],
-) -> int:
-    """Read the KeyValue messages start..end into the six columns; return -1 or the offset of an error."""
-    for i in range(start.size):
-        position = start[i]
-        stop = end[i]
-        while position < stop:
-            here: int = position
-            position, field, wire = read_tag(buffer, position, stop)
+@inlined
+def read_pair(base: int, position: int, end: int) -> tuple[int, int, int, int, np.uint64, int, int]:
+    """Read a KeyValue message at position..end, inside the bytes at `base`.
+
+    Returns (-1 or offset of an error, key's offset and length, then the value as `read_any_value`). A key and one
+    value, with tags and lengths of one byte, as nearly all are, is read quickly; the rest by the general rules.
+    """
+    size = end - position
+    if size >= 4 and byte_at(base, position) == 0x0A and byte_at(base, position + 1) < 0x80:
+        key = position + 2
+        key_length = byte_at(base, position + 1)
+        value = key + key_length
+        if end - value >= 4 and byte_at(base, value) == 0x12:
+            size = byte_at(base, value + 1)
+            value += 2
+            if size < 0x80 and value + size == end:
+                tag = byte_at(base, value)
+                first = byte_at(base, value + 1)
+                if tag == 0x0A and first < 0x80 and value + 2 + first == end:
+                    return -1, key, key_length, 1, np.uint64(0), value + 2, first
+                if tag == 0x18 or tag == 0x10:
+                    after, number = read_varint(base, value + 1, end)
+                    if after == end:
+                        return -1, key, key_length, tag >> 3, np.uint64(number), 0, 0
+                elif tag == 0x21 and size == 9:
+                    return -1, key, key_length, 4, load64(base, value + 1), 0, 0
+    return read_pair_slowly(base, position, end)
+
+
+@unchecked
+def read_pair_slowly(
+    base: int, position: int, end: int
+) -> tuple[int, int, int, int, np.uint64, int, int]:
+    """Read any KeyValue message; see `read_pair`."""
+    key = i64(0)
+    key_length = i64(0)
+    kind = i64(0)
+    bits = np.uint64(0)
+    offset = i64(0)
+    length = i64(0)
+    while position < end:
+        here: int = position
+        position, field, wire = read_tag(base, position, end)
+        if position < 0:
+            return here, key, key_length, kind, bits, offset, length
+        if wire == 2 and (field == 1 or field == 2):
+            position, after = read_length(base, position, end)
             if position < 0:
-                return here
-            if wire == 2 and (field == 1 or field == 2):
-                position, after = read_length(buffer, position, stop)
-                if position < 0:
-                    return here
-                if field == 1:
-                    key_offset[i], key_length[i] = position, after - position
-                else:
-                    error, k, b, o, n = read_any_value(buffer, position, after)
-                    if error >= 0:
-                        return error
-                    if k != 0:
-                        kind[i], bits[i], offset[i], length[i] = k, b, o, n
-                position = after
+                return here, key, key_length, kind, bits, offset, length
+            if field == 1:
+                key, key_length = position, after - position
             else:
-                position = skip_field(buffer, position, stop, field, wire)
-                if position < 0:
-                    return here
-    return -1
+                error, k, b, o, n = read_any_value(base, position, after)
+                if error >= 0:
+                    return error, key, key_length, kind, bits, offset, length
+                if k != 0:
+                    kind, bits, offset, length = k, b, o, n
+            position = after
+        else:
+            position = skip_field(base, position, end, field, wire)
+            if position < 0:
+                return here, key, key_length, kind, bits, offset, length
+    return -1, key, key_length, kind, bits, offset, length
 
 
 def _empty_values(count: int) -> Values:
@@ -158,18 +182,10 @@ def _empty_values(count: int) -> Values:
     )
 
 
-def read_attributes(buffer: NDArray[np.uint8], pairs: Ranges, rows: int) -> Attributes:
-    """Read the KeyValue messages of `rows` rows, in the order sent; raises Malformed."""
-    count = len(pairs)
-    key = Text(np.zeros(count, np.int64), np.zeros(count, np.int64))
-    value = _empty_values(count)
-    error = scan_pairs(
-        buffer, pairs.start, pairs.end, key.offset, key.length,
-        value.kind, value.bits, value.text.offset, value.text.length,
-    )  # fmt: skip
-    if error >= 0:
-        raise Malformed("invalid attribute", int(error))
-    return Attributes(pairs.first(rows), key, value)
+def no_attributes() -> Attributes:
+    """Return the attributes of no rows."""
+    none = np.empty(0, np.int64)
+    return Attributes(np.zeros(1, np.int64), Text(none, none), _empty_values(0))
 
 
 def read_values(buffer: NDArray[np.uint8], values: Ranges, rows: int) -> Values:

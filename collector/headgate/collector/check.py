@@ -16,13 +16,19 @@ import numpy as np
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from headgate.collector.errors import Malformed
-from headgate.collector.kernel import as_buffer, i64, kernel
+from headgate.collector.kernel import as_buffer, i64, inlined, unchecked
 from headgate.collector.layout import field_kind
+from headgate.collector.memory import address, byte_at
 from headgate.collector.signals import Signal
 from headgate.collector.wire import (
+    BYTES,
     MAX_DEPTH,
+    MESSAGE,
+    NUMBER,
+    NUMBER64,
     read_length,
     read_tag,
     read_varint,
@@ -50,11 +56,19 @@ _ITEMS = {
 }
 
 
-@cache
-def _tables(signal: Signal) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return [type, field] -> (kind, type of the sub-message, identifies), and which types are items.
+# What to do at a one-byte tag: nothing quick, or read past a number, a text, eight bytes, or into a message or a pair.
+_SLOW, _NUMBER, _TEXT, _EIGHT, _ENTER, _PAIR = range(6)
+_QUICK = {(NUMBER, 0): _NUMBER, (NUMBER64, 1): _EIGHT, (BYTES, 2): _TEXT, (MESSAGE, 2): _ENTER}
+_TAGS = 128
 
-    Type 0 is the request.
+
+@cache
+def _tables(
+    signal: Signal,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Return [type, field] -> (kind, type of the sub-message, identifies), which types are items, and what is quick.
+
+    Type 0 is the request. The last is [type * 128 + tag] -> action + 8 * identifies + 16 * type of the sub-message.
     """
     found: list[Descriptor] = [REQUESTS[signal]]
     for descriptor in found:
@@ -63,58 +77,137 @@ def _tables(signal: Signal) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
                 found.append(field.message_type)
     widest = max(field.number for d in found for field in d.fields) + 1
     table = np.zeros((len(found), widest, 3), np.int64)
+    quick = np.zeros(len(found) * _TAGS, np.int64)
     for number, descriptor in enumerate(found):
         for field in descriptor.fields:
+            kind = field_kind(field)
             child = found.index(field.message_type) if field.message_type is not None else -1
             identifies = field.name in _ITEMS.get(descriptor.full_name, ())
-            table[number, field.number] = (field_kind(field), child, identifies)
-    return table, np.array([d.full_name in _ITEMS for d in found])
+            table[number, field.number] = (kind, child, identifies)
+            for wire in range(3):
+                tag = field.number << 3 | wire
+                action = _QUICK.get((kind, wire), _SLOW)
+                if child >= 0 and found[child] == KeyValue.DESCRIPTOR and action == _ENTER:
+                    action = _PAIR
+                if action and tag < _TAGS:
+                    quick[number * _TAGS + tag] = action + 8 * identifies + 16 * max(child, 0)
+    return table, np.array([d.full_name in _ITEMS for d in found]), quick
 
 
-@kernel
+@inlined
+def simple_pair(base: int, position: int, end: int) -> bool:
+    """Return whether position..end, at address `base`, is a key and a value, a text or a number, and nothing else."""
+    size = end - position
+    if size < 4 or byte_at(base, position) != 0x0A:
+        return False
+    value = position + 2 + byte_at(base, position + 1)
+    # A length of two bytes would make these differ, unless the rest were as long as that: then it is a valid pair too.
+    if byte_at(base, position + 1) >= 0x80 or end - value < 2 or byte_at(base, value) != 0x12:
+        return False
+    size = byte_at(base, value + 1)
+    value += 2
+    if size >= 0x80 or value + size != end or size < 2:
+        return False
+    tag = byte_at(base, value)
+    if tag == 0x0A:
+        return byte_at(base, value + 1) < 0x80 and value + 2 + byte_at(base, value + 1) == end
+    if tag == 0x18 or tag == 0x10:
+        return read_varint(base, value + 1, end)[0] == end
+    return tag == 0x21 and size == 9
+
+
+@unchecked
 def walk(
-    buffer: NDArray[np.uint8], table: NDArray[np.int64], is_item: NDArray[np.bool_]
+    buffer: NDArray[np.uint8],
+    table: NDArray[np.int64],
+    is_item: NDArray[np.bool_],
+    quick: NDArray[np.int64],
 ) -> tuple[int, int, int]:
     """Return (offset of the first error or -1, number of items, how many of them have an id or a time).
 
-    Nesting deeper than protobuf allows is an error.
+    Nesting deeper than protobuf allows is an error. What most requests are made of, one-byte tags and lengths of
+    known fields, is walked by `quick`; everything else by the general rules below it.
     """
+    base = address(buffer)
     identified_at = np.zeros(MAX_DEPTH + 1, np.bool_)
     identified = i64(0)
     ends = np.empty(MAX_DEPTH + 1, np.int64)
     types = np.empty(MAX_DEPTH + 1, np.int64)
     depth = 0
-    ends[0] = buffer.size
+    end = i64(buffer.size)
+    kind_of = i64(0)
+    ends[0] = end
     types[0] = 0
     position = i64(0)
     items = i64(0)
     while True:
-        while position == ends[depth]:
+        while position == end:
             if depth == 0:
                 return -1, items, identified
             depth -= 1
+            end = ends[depth]
+            kind_of = types[depth]
         here = position
-        end = ends[depth]
-        position, field, wire = read_tag(buffer, position, end)
+        tag = byte_at(base, position)
+        if tag < 0x80:
+            action = quick[(kind_of << 7) | tag]
+            what = action & 7
+            after = i64(-1)
+            if what >= 4 or what == 2:
+                if end - position >= 2:
+                    size = byte_at(base, position + 1)
+                    position += 2
+                    if size >= 0x80 and end - position >= 1:
+                        more = byte_at(base, position)
+                        position += 1
+                        size = (size & 0x7F) | (more << 7) if more < 0x80 else end
+                    if size <= end - position:
+                        after = position + size
+            elif what == 3:
+                if end - position >= 9:
+                    after = position + 9
+            elif what == 1:
+                after, _ = read_varint(base, position + 1, end)
+            if after >= 0:
+                if action & 8 != 0 and not identified_at[depth]:
+                    identified_at[depth] = True
+                    identified += 1
+                if what < 4 or (
+                    what == 5 and depth < MAX_DEPTH - 1 and simple_pair(base, position, after)
+                ):
+                    position = after
+                    continue
+                if depth < MAX_DEPTH:
+                    depth += 1
+                    end = after
+                    kind_of = action >> 4
+                    ends[depth] = end
+                    types[depth] = kind_of
+                    identified_at[depth] = False
+                    items += is_item[kind_of]
+                    continue
+            position = here
+        position, field, wire = read_tag(base, position, end)
         if position < 0:
             return here, items, identified
-        kind = table[types[depth], field, 0] if field < table.shape[1] else i64(0)
-        if kind != 0 and table[types[depth], field, 2] != 0 and not identified_at[depth]:
+        kind = table[kind_of, field, 0] if field < table.shape[1] else i64(0)
+        if kind != 0 and table[kind_of, field, 2] != 0 and not identified_at[depth]:
             identified_at[depth] = True
             identified += 1
         if kind == 5 and wire == 2:
-            position, after = read_length(buffer, position, end)
+            position, after = read_length(base, position, end)
             if position < 0 or depth == MAX_DEPTH:
                 return here, items, identified
-            child = table[types[depth], field, 1]
+            kind_of = table[kind_of, field, 1]
             depth += 1
-            ends[depth] = after
-            types[depth] = child
+            end = after
+            ends[depth] = end
+            types[depth] = kind_of
             identified_at[depth] = False
-            items += is_item[child]
+            items += is_item[kind_of]
             continue
         if kind >= 6 and wire == 2:
-            position, after = read_length(buffer, position, end)
+            position, after = read_length(base, position, end)
             if position < 0:
                 return here, items, identified
             if kind == 6:
@@ -122,15 +215,15 @@ def walk(
                     return here, items, identified
             else:
                 while position < after:
-                    position, _ = read_varint(buffer, position, after)
+                    position, _ = read_varint(base, position, after)
                     if position < 0:
                         return here, items, identified
             position = after
             continue
         if wire == 3:
-            position = skip_group(buffer, position, end, field, MAX_DEPTH - depth)
+            position = skip_group(base, position, end, field, MAX_DEPTH - depth)
         else:
-            position = skip_field(buffer, position, end, field, wire)
+            position = skip_field(base, position, end, field, wire)
         if position < 0:
             return here, items, identified
 
@@ -140,8 +233,7 @@ def examine(signal: Signal, body: bytes) -> tuple[int, bool]:
 
     A request is recognisable, when it comes again, if it has items and each has an id or a time. Raises Malformed.
     """
-    table, is_item = _tables(signal)
-    error, items, identified = walk(as_buffer(body), table, is_item)
+    error, items, identified = walk(as_buffer(body), *_tables(signal))
     if error >= 0:
         raise Malformed(f"the {signal} request is not valid OTLP protobuf", int(error))
     return int(items), 0 < items == identified

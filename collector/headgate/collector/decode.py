@@ -15,7 +15,7 @@ from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from headgate.collector.attributes import Attributes, Values, read_attributes, read_values
+from headgate.collector.attributes import Attributes, Values, read_values
 from headgate.collector.check import REQUESTS
 from headgate.collector.kernel import as_buffer
 from headgate.collector.layout import Layout, Messages, Ranges, message_type
@@ -105,9 +105,9 @@ TRACES = BatchLayouts(Signal.TRACES)
 LOGS = BatchLayouts(Signal.LOGS)
 
 
-def decode_batches(layouts: BatchLayouts, body: bytes) -> Batches:
+def decode_batches(layouts: BatchLayouts, body: bytes | NDArray[np.uint8]) -> Batches:
     """Decode the resource and scope levels of a request; raises Malformed."""
-    buffer = as_buffer(body)
+    buffer = as_buffer(body) if isinstance(body, bytes) else body
     whole = Ranges(np.zeros(1, np.int64), np.zeros(1, np.int64), np.full(1, buffer.size))
     request = layouts.request.read(buffer, whole, 1)
     ranges = request.children[layouts.repeated]
@@ -122,15 +122,15 @@ def decode_batches(layouts: BatchLayouts, body: bytes) -> Batches:
         resource_batch=resource_batch,
         resource_range=ranges,
         resource=resource,
-        resource_attributes=read_attributes(buffer, resource.children["attributes"], rows),
+        resource_attributes=resource.attributes,
         scope_batch=scope_batch,
         scope=scope,
-        scope_attributes=read_attributes(buffer, scope.children["attributes"], len(scope)),
+        scope_attributes=scope.attributes,
         scope_resource=scopes.row,
     )
 
 
-def decode_traces(body: bytes) -> Spans:
+def decode_traces(body: bytes | NDArray[np.uint8]) -> Spans:
     """Decode an ExportTraceServiceRequest, or several written one after the other; raises Malformed."""
     batches = decode_batches(TRACES, body)
     buffer = batches.buffer
@@ -143,17 +143,17 @@ def decode_traces(body: bytes) -> Spans:
         span=span,
         span_scope=spans.row,
         status=STATUS.read(buffer, span.children["status"], len(span)),
-        attributes=read_attributes(buffer, span.children["attributes"], len(span)),
+        attributes=span.attributes,
         event=event,
         event_span=span.children["events"].row,
-        event_attributes=read_attributes(buffer, event.children["attributes"], len(event)),
+        event_attributes=event.attributes,
         link=link,
         link_span=span.children["links"].row,
-        link_attributes=read_attributes(buffer, link.children["attributes"], len(link)),
+        link_attributes=link.attributes,
     )
 
 
-def decode_logs(body: bytes) -> LogRecords:
+def decode_logs(body: bytes | NDArray[np.uint8]) -> LogRecords:
     """Decode an ExportLogsServiceRequest, or several written one after the other; raises Malformed."""
     batches = decode_batches(LOGS, body)
     buffer = batches.buffer
@@ -164,5 +164,5 @@ def decode_logs(body: bytes) -> LogRecords:
         record=record,
         record_scope=records.row,
         body=read_values(buffer, record.children["body"], len(record)),
-        attributes=read_attributes(buffer, record.children["attributes"], len(record)),
+        attributes=record.attributes,
     )

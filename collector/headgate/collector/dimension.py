@@ -106,7 +106,7 @@ def _fill(
         distinct, value_of = np.unique(number[number >= 0] // 100, return_inverse=True)
         values = [b"%dxx" % hundreds for hundreds in distinct.tolist()]
     else:
-        text = text_at(keyed.text, index[rows])
+        text = text_at(heap, keyed, index[rows])
         rows, text = rows[text.length > 0], text.take(np.flatnonzero(text.length > 0))
         codes, texts = intern(heap, text)
         values, value_of = _read(heap, texts), codes.astype(np.int64)

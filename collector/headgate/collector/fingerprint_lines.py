@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.collector.kernel import i64, kernel
-from headgate.collector.wire import load_fixed
+from headgate.collector.memory import address, load32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,7 +128,7 @@ def survey(buffer: NDArray[np.uint8], start: int, end: int) -> tuple[int, int, b
             digit = kind & DIGIT != 0
             at_sign = at_sign or byte == AT_SIGN
             if kind & QUOTE and byte != DOUBLE_QUOTE and position - start >= 4:
-                ruby = ruby or load_fixed(buffer, position - 4, 4) == METHOD
+                ruby = ruby or load32(address(buffer), position - 4) == METHOD
         position += 1
     if head_end < 0:
         closed = position > start and buffer[position - 1] == COLON

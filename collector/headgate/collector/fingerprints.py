@@ -36,14 +36,15 @@ from headgate.collector.fingerprint_lines import (
     X,
     classify,
 )
-from headgate.collector.heap import Heap, copy_bytes, same_bytes
 from headgate.collector.kernel import i64, kernel
+from headgate.collector.memory import copy_bytes, same_bytes
 from headgate.collector.xxh import xxh64_one
 from headgate.store.fingerprint import MAX_INPUT_BYTES, MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headgate.collector.heap import Heap
     from headgate.collector.layout import Text
 
 RECENT = 256  # errors that are remembered, for one bug often fails many calls in the same words

@@ -6,28 +6,55 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.collector.kernel import i64, kernel, unchecked
-from headgate.collector.layout import Text
+from headgate.collector.kernel import i64, inlined, unchecked
+from headgate.collector.memory import address, byte_at, load64, same
+from headgate.collector.references import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+_SPARE_BYTES = 4096
+
 
 class Heap:
     """Bytes that only grow, so that an offset once given stays right."""
 
     def __init__(self, buffer: NDArray[np.uint8]) -> None:
-        self._pieces = [buffer]
+        self._room = buffer
         self._size = int(buffer.size)
+        self._seen = buffer
+
+    @staticmethod
+    def joined(pieces: Sequence[bytes]) -> Heap:
+        """Return a heap of these bytes, one after the other, with room for some more."""
+        size = sum(map(len, pieces))
+        room = np.empty(size + size // 8 + _SPARE_BYTES, np.uint8)
+        position = 0
+        for piece in pieces:
+            room[position : position + len(piece)] = np.frombuffer(piece, np.uint8)
+            position += len(piece)
+        heap = Heap(room)
+        heap._size = size
+        heap._show()
+        return heap
+
+    def _show(self) -> None:
+        self._seen = self._room[: self._size]
+        self._seen.flags.writeable = False
 
     def add(self, piece: NDArray[np.uint8]) -> int:
         """Append bytes; return the offset of the first."""
         offset = self._size
+        self._size += int(piece.size)
+        if self._size > self._room.size:
+            room = np.empty(self._size + self._size // 8 + _SPARE_BYTES, np.uint8)
+            room[:offset] = self._seen
+            self._room = room
         if piece.size:
-            self._pieces.append(piece)
-            self._size += int(piece.size)
+            self._room[offset : self._size] = piece
+            self._show()
         return offset
 
     def add_texts(self, texts: Sequence[bytes]) -> Text:
@@ -39,11 +66,7 @@ class Heap:
     @property
     def buffer(self) -> NDArray[np.uint8]:
         """All bytes as one read-only array."""
-        if len(self._pieces) > 1:
-            joined = np.concatenate(self._pieces)
-            joined.flags.writeable = False
-            self._pieces = [joined]
-        return self._pieces[0]
+        return self._seen
 
     def read(self, text: Text) -> list[bytes]:
         """Return strings as Python bytes; for the few, never for one a span."""
@@ -52,46 +75,25 @@ class Heap:
         return [buffer[offset : offset + length].tobytes() for offset, length in pairs]
 
 
-@unchecked
-def copy_bytes(
-    source: NDArray[np.uint8], offset: int, out: NDArray[np.uint8], position: int, size: int
-) -> bool:
-    """Copy `size` bytes; return False, having copied nothing, when either range lies outside its array."""
-    if (
-        size < 0
-        or offset < 0
-        or position < 0
-        or size > source.size - offset
-        or size > out.size - position
-    ):
-        return False
-    for i in range(size):
-        out[position + i] = source[offset + i]
-    return True
-
-
-@unchecked
-def same_bytes(buffer: NDArray[np.uint8], left: int, right: int, size: int) -> bool:
-    """Return whether two stretches of the buffer are equal; False when either lies outside it."""
-    if size < 0 or left < 0 or right < 0 or size > buffer.size - left or size > buffer.size - right:
-        return False
-    for i in range(size):
-        if buffer[left + i] != buffer[right + i]:
-            return False
-    return True
-
-
-@kernel
-def hash_bytes(buffer: NDArray[np.uint8], offset: int, size: int) -> int:
-    """Return a quick hash for our own tables; never stored."""
-    value = np.uint64(14695981039346656037)
-    for i in range(size):
-        value = (value ^ np.uint64(buffer[offset + i])) * np.uint64(1099511628211)
+@inlined
+def hash_bytes(base: int, base_size: int, offset: int, size: int) -> int:
+    """Return a quick hash for our own tables; never stored. It is 0 for what lies outside the buffer."""
+    if size < 0 or offset < 0 or size > base_size - offset:
+        return 0
+    value = np.uint64(size) * np.uint64(0x9E3779B97F4A7C15)
+    done = i64(0)
+    while size - done >= 8:
+        value = (value ^ load64(base, offset + done)) * np.uint64(0xFF51AFD7ED558CCD)
+        value ^= value >> np.uint64(32)
+        done += 8
+    while done < size:
+        value = (value ^ np.uint64(byte_at(base, offset + done))) * np.uint64(1099511628211)
+        done += 1
     value ^= value >> np.uint64(29)
     return i64(value & np.uint64(0x7FFFFFFFFFFFFFFF))
 
 
-@kernel
+@unchecked
 def intern_kernel(
     buffer: NDArray[np.uint8],
     offset: NDArray[np.int64],
@@ -106,6 +108,7 @@ def intern_kernel(
     `unique[c]` is the index of the string that got code c; `slots` is a table of -1 whose size is a power of two, and
     `follower` one of the same size, the code that was last seen after each code.
     """
+    base, base_size = address(buffer), buffer.size
     mask = slots.size - 1
     count = 0
     previous = 0
@@ -115,11 +118,11 @@ def intern_kernel(
         guess = follower[previous]
         if guess >= 0:
             other = unique[guess]
-            if length[other] == size and same_bytes(buffer, offset[other], offset[i], size):
+            if length[other] == size and same(base, base_size, offset[other], offset[i], size):
                 codes[i] = guess
                 previous = guess
                 continue
-        slot = hash_bytes(buffer, offset[i], size) & mask
+        slot = hash_bytes(base, base_size, offset[i], size) & mask
         while True:
             code = slots[slot]
             if code < 0:
@@ -132,7 +135,7 @@ def intern_kernel(
                 count += 1
                 break
             other = unique[code]
-            if length[other] == size and same_bytes(buffer, offset[other], offset[i], size):
+            if length[other] == size and same(base, base_size, offset[other], offset[i], size):
                 codes[i] = code
                 break
             slot = (slot + 1) & mask

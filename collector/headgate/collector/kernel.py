@@ -44,7 +44,7 @@ def _sources_digest() -> str:
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         text = source.read_bytes()
-        if b"@kernel" in text or b"@unchecked" in text:
+        if any(mark in text for mark in (b"@kernel", b"@unchecked", b"@inlined", b"intrinsic(")):
             digest.update(source.name.encode() + b"\0" + text)
     digest.update(f"{numba.__version__} {platform.python_version()}".encode())
     digest.update(
@@ -84,6 +84,14 @@ def unchecked(function: Callable[P, R]) -> Callable[P, R]:
     compiled: Any = numba.njit(nogil=True, boundscheck=False, cache=CACHE_DIRECTORY is not None)(
         function
     )
+    return compiled  # type: ignore[no-any-return]
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function into its callers, without index checks: for what runs for every byte or string."""
+    compiled: Any = numba.njit(
+        nogil=True, boundscheck=False, forceinline=True, cache=CACHE_DIRECTORY is not None
+    )(function)
     return compiled  # type: ignore[no-any-return]
 
 

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headgate.collector.heap import Heap, intern
-from headgate.collector.kernel import kernel
-from headgate.collector.layout import Text
+from headgate.collector.kernel import i64, unchecked
+from headgate.collector.memory import address, store8
 from headgate.collector.native import (
     Encoded,
     encode_array,
     encode_dictionary,
     encode_strings,
+    index_type,
+    put_string,
+    repeat_blobs,
 )
-from headgate.collector.text import value_text
+from headgate.collector.references import Text
+from headgate.collector.shapes import Shapes, find_kernel, place_kernel, shapes
+from headgate.collector.text import Written, put_number, render, write_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.collector.attributes import Attributes, Values
-
-_MANY = 200  # attributes in a row above which sorting them by insertion, quadratic at worst, is not the quick way
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +42,16 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """Attributes of rows, sorted by key within each row: those of row r are first[r]..first[r + 1].
+    """Attributes of rows, in the order sent: those of row r are first[r]..first[r + 1].
 
-    `code` indexes `keys`; `text` is the value as stored, `value` the value as sent.
+    Their keys are those of the row's shape; `value` is the value as sent, `written` how it is stored.
     """
 
     keys: Keys
     first: NDArray[np.int64]
-    code: NDArray[np.int32]
-    text: Text
+    shapes: Shapes
     value: Values
+    written: Written
 
     @property
     def rows(self) -> int:
@@ -56,45 +59,8 @@ class Keyed:
         return int(self.first.size - 1)
 
 
-@kernel
-def sort_within_rows(
-    first: NDArray[np.int64], code: NDArray[np.int32], rank: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the order that sorts each row's attributes by rank; stable, and quick for the few that rows have."""
-    order = np.arange(code.size)
-    for r in range(first.size - 1):
-        start = first[r]
-        for i in range(start + 1, first[r + 1]):
-            moving = order[i]
-            key = rank[code[moving]]
-            j = i
-            while j > start and rank[code[order[j - 1]]] > key:
-                order[j] = order[j - 1]
-                j -= 1
-            order[j] = moving
-    return order
-
-
-@kernel
-def find_kernel(
-    first: NDArray[np.int64],
-    code: NDArray[np.int32],
-    column: NDArray[np.int64],
-    out: NDArray[np.int64],
-) -> None:
-    """Set out[r, column[key]] to the first attribute of row r that has the key; columns below 0 are not wanted."""
-    for r in range(first.size - 1):
-        for i in range(first[r], first[r + 1]):
-            c = column[code[i]]
-            if c >= 0 and out[r, c] < 0:
-                out[r, c] = i
-
-
 def key_attributes(heap: Heap, levels: Sequence[Attributes]) -> list[Keyed]:
-    """Intern the keys of several levels together, write their values as text, and sort each row by key.
-
-    Sorted keys make equal attribute sets equal maps, which group and compress better.
-    """
+    """Intern the keys of several levels together, find the shapes of their rows, and how to write their values."""
     codes, text = intern(
         heap,
         Text(
@@ -112,33 +78,45 @@ def key_attributes(heap: Heap, levels: Sequence[Attributes]) -> list[Keyed]:
         count = len(level.key)
         code = codes[position : position + count]
         position += count
-        if code.size and np.diff(level.first).max() > _MANY:
-            order = np.lexsort((rank[code], level.row))
-        else:
-            order = sort_within_rows(level.first, code, rank)
-        value = level.value.take(order)
-        keyed.append(Keyed(keys, level.first, code[order], value_text(heap, value), value))
+        keyed.append(
+            Keyed(
+                keys,
+                level.first,
+                shapes(level.first, code, rank),
+                level.value,
+                write_values(heap, level.value),
+            )
+        )
     return keyed
 
 
 def find(keyed: Keyed, wanted: Sequence[str]) -> NDArray[np.int64]:
-    """Return [rows, len(wanted)]: the index of each row's attribute of that name, or -1."""
+    """Return [rows, len(wanted)]: the index of each row's first attribute of that name, or -1."""
     column = np.full(max(1, len(keyed.keys.names)), -1, np.int64)
-    place = {name: i for i, name in enumerate(keyed.keys.names)}
+    number_of = {name: i for i, name in enumerate(keyed.keys.names)}
     for number, name in enumerate(wanted):
-        if name.encode() in place:
-            column[place[name.encode()]] = number
-    out = np.full((keyed.rows, len(wanted)), -1, np.int64)
-    find_kernel(keyed.first, keyed.code, column, out)
-    return out
+        if name.encode() in number_of:
+            column[number_of[name.encode()]] = number
+    place = np.full((len(wanted), keyed.shapes.first.size - 1), -1, np.int64)
+    place_kernel(keyed.shapes.first, keyed.shapes.code, column, place)
+    out = np.empty((len(wanted), keyed.rows), np.int64)
+    find_kernel(keyed.first, keyed.shapes.of, place, out)
+    return out.T
 
 
-def text_at(text: Text, index: NDArray[np.int64]) -> Text:
-    """Return the texts at `index`, empty where it is -1."""
-    missing = index < 0
-    if not len(text):
-        return Text(np.zeros(index.size, np.int64), np.zeros(index.size, np.int64))
-    return Text(np.where(missing, 0, text.offset[index]), np.where(missing, 0, text.length[index]))
+def text_at(heap: Heap, keyed: Keyed, index: NDArray[np.int64]) -> Text:
+    """Return the values at `index` as they are stored, empty where it is -1; numbers are added to the heap."""
+    size = np.zeros(index.size, np.int64)
+    there = np.flatnonzero(index >= 0)
+    if not there.size:
+        return Text(size, size)
+    at = index[there]
+    found = render(heap, keyed.written.take(at), keyed.value.bits[at])
+    if there.size == index.size:
+        return found
+    offset, length = size, size.copy()
+    offset[there], length[there] = found.offset, found.length
+    return Text(offset, length)
 
 
 def expand(
@@ -162,15 +140,122 @@ def encode_lowcardinality(
     return encode_dictionary(place[codes], encode_strings(buffer, distinct.take(used)), used.size)
 
 
+def text_sizes(keyed: Keyed, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return about how many bytes the attributes of each of `rows` take."""
+    index, counts = expand(keyed.first, rows)
+    ends = np.concatenate([[0], np.cumsum(keyed.written.text.length[index])])
+    last = np.cumsum(counts)
+    sizes: NDArray[np.int64] = ends[last] - ends[last - counts]
+    return sizes
+
+
+@unchecked
+def map_room(
+    first: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    how: NDArray[np.uint8],
+    length: NDArray[np.int64],
+) -> int:
+    """Return the bytes that the values of `rows` take at most."""
+    total = i64(0)
+    for r in rows:
+        for i in range(first[r], first[r + 1]):
+            total += length[i] + 10 if how[i] == 1 else i64(40)
+    return total
+
+
+@unchecked
+def put_values(
+    buffer: NDArray[np.uint8],
+    first: NDArray[np.int64],
+    of: NDArray[np.int32],
+    shape_first: NDArray[np.int64],
+    order: NDArray[np.int64],
+    how: NDArray[np.uint8],
+    bits: NDArray[np.uint64],
+    doubles: NDArray[np.float64],
+    offset: NDArray[np.int64],
+    length: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    out: NDArray[np.uint8],
+    place: NDArray[np.int64],
+) -> int:
+    """Write the values of `rows`, those of a row sorted by key, as strings with their lengths.
+
+    Sets place[i] to where those of rows[i] begin, and the last place to the end. Returns the bytes written, or -1 when
+    a text is outside the buffer.
+    """
+    base, size, to, room = address(buffer), buffer.size, address(out), out.size
+    position = i64(0)
+    for n in range(rows.size):
+        r = rows[n]
+        place[n] = position
+        start = first[r]
+        own = shape_first[of[r]]
+        for k in range(own, own + first[r + 1] - start):
+            i = start + order[k]
+            written = i64(how[i])
+            if written == 1:
+                position = put_string(base, size, offset[i], length[i], to, room, position)
+                if position < 0:
+                    return -1
+            elif room - position < 40:
+                return -1
+            elif written == 0:
+                store8(to, position, 0)
+                position += 1
+            else:
+                after = put_number(written, bits[i], doubles[i], to, position + 1)
+                store8(to, position, after - position - 1)
+                position = after
+    place[rows.size] = position
+    return position
+
+
+def _values(
+    buffer: NDArray[np.uint8], keyed: Keyed, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the encoded values of `rows`, and where those of each begin."""
+    written, own, bits = keyed.written, keyed.shapes, keyed.value.bits
+    text = written.text
+    out = np.empty(map_room(keyed.first, rows, written.how, text.length), np.uint8)
+    place = np.empty(rows.size + 1, np.int64)
+    size = put_values(
+        buffer, keyed.first, own.of, own.first, own.order, written.how, bits,
+        bits.view(np.float64), text.offset, text.length, rows, out, place,
+    )  # fmt: skip
+    if size < 0:
+        raise ValueError("an attribute's value lies outside its buffer")
+    return out[:size], place
+
+
 def encode_map(
     buffer: NDArray[np.uint8], keyed: Keyed, rows: NDArray[np.int64] | None = None
 ) -> Encoded:
-    """Encode the attributes of `rows` (all, when None) as a Map(LowCardinality(String), String) column."""
-    code, text = keyed.code, keyed.text
-    counts = np.diff(keyed.first)
-    if rows is not None:
-        index, counts = expand(keyed.first, rows)
-        code, text = code[index], text.take(index)
+    """Encode the attributes of `rows` (all, when None) as a Map(LowCardinality(String), String) column.
+
+    Sorted keys make equal attribute sets equal maps, which group and compress better.
+    """
+    own, keys = keyed.shapes, keyed.keys
+    if rows is None:
+        rows = np.arange(keyed.rows)
+    if rows.size > 2 * keyed.rows:
+        # Few rows stand for many, as resources do for their spans: encode each once.
+        values = repeat_blobs(*_values(buffer, keyed, np.arange(keyed.rows)), rows)
+    else:
+        values, _ = _values(buffer, keyed, rows)
+    shape = own.of[rows]
+    size = np.diff(own.first)
+    sorted_codes = own.code[own.order + np.repeat(own.first[:-1], size)]
+    in_use = np.bincount(shape, minlength=size.size) > 0
+    used = np.flatnonzero(np.bincount(sorted_codes[np.repeat(in_use, size)], minlength=1))
+    place = np.zeros(len(keys.names) + 1, np.int64)
+    place[used] = np.arange(used.size)
+    index = place[sorted_codes].astype(index_type(used.size))
+    codes = repeat_blobs(index.view(np.uint8), own.first * index.itemsize, shape)
+    strings = encode_strings(buffer, keys.text.take(used))
     return encode_array(
-        counts, encode_lowcardinality(buffer, code, keyed.keys.text), encode_strings(buffer, text)
+        size[shape],
+        encode_dictionary(codes.view(index.dtype), strings, used.size),
+        Encoded((), (values.data,)),
     )

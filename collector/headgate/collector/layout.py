@@ -6,25 +6,30 @@ The schema is data: a new field of a new OTLP version needs a newer `opentelemet
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from headgate.collector import wire
+from headgate.collector.attributes import Attributes, Values
 from headgate.collector.errors import Malformed
+from headgate.collector.references import Ranges, Text
+from headgate.collector.scan import scan
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from numpy.typing import NDArray
+
+__all__ = ["Layout", "Messages", "Ranges", "Text", "field_kind", "message_type"]
 
 _KINDS = {  # FieldDescriptor.type -> what it is to us
     1: wire.NUMBER64, 3: wire.NUMBER, 4: wire.NUMBER, 5: wire.NUMBER, 6: wire.NUMBER64, 7: wire.NUMBER32,
     8: wire.NUMBER, 9: wire.BYTES, 11: wire.MESSAGE, 12: wire.BYTES, 13: wire.NUMBER, 14: wire.NUMBER,
     16: wire.NUMBER64, 17: wire.NUMBER,
 }  # fmt: skip
-_BYTES_A_CHILD = (
-    24  # a first guess at how long a sub-message is with its tag; a wrong one costs a second scan
-)
+# First guesses at how long a sub-message and a pair are with their tags; a wrong one costs a second scan.
+_BYTES_A_CHILD, _BYTES_A_PAIR = 64, 20
 _PACKED = {wire.NUMBER: wire.PACKED_VARINT, wire.NUMBER64: wire.PACKED64}
 
 
@@ -43,19 +48,24 @@ def message_type(field: FieldDescriptor) -> Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """The rows of one message type: scalar fields as columns, sub-messages as (row, start, end) lists."""
+    """The rows of one message type: scalar fields as columns, sub-messages as (row, start, end) lists.
+
+    `fields` is [slot, row]. Repeated pairs of key and value, of which a type has one field at most, are `attributes`.
+    """
 
     buffer: NDArray[np.uint8]
     layout: Layout
     fields: NDArray[np.uint64]
     children: dict[str, Ranges]
+    attributes: Attributes
 
     def __len__(self) -> int:
-        return int(self.fields.shape[0])
+        return int(self.fields.shape[1])
 
     def uint64(self, name: str) -> NDArray[np.uint64]:
         """Return a numeric field as it is on the wire, modulo 2^64."""
-        return self.fields[:, self.layout.slots[name]]
+        column: NDArray[np.uint64] = self.fields[self.layout.slots[name]]
+        return column
 
     def int32(self, name: str) -> NDArray[np.int32]:
         """Return an int32, uint32 or enum field, cut to 32 bits as protobuf does."""
@@ -68,51 +78,18 @@ class Messages:
 
     def float64(self, name: str) -> NDArray[np.float64]:
         """Return a double field."""
-        return np.ascontiguousarray(self.uint64(name)).view(np.float64)
+        return self.uint64(name).view(np.float64)
 
     def present(self, name: str) -> NDArray[np.bool_]:
         """Return which rows carried the field."""
         bit = np.uint64(self.layout.numbers[name])
-        seen: NDArray[np.bool_] = (self.fields[:, 0] >> bit) & np.uint64(1) != 0
+        seen: NDArray[np.bool_] = (self.fields[0] >> bit) & np.uint64(1) != 0
         return seen
 
     def text(self, name: str) -> Text:
         """Return a string or bytes field as references into the buffer."""
         slot = self.layout.slots[name]
-        return Text(
-            self.fields[:, slot].astype(np.int64), self.fields[:, slot + 1].astype(np.int64)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Strings as references: `length[i]` bytes from `offset[i]` of some buffer, both int64."""
-
-    offset: NDArray[np.int64]
-    length: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return int(self.offset.size)
-
-    def take(self, index: NDArray[Any]) -> Text:
-        """Return the strings at `index` (integers or a mask)."""
-        return Text(self.offset[index], self.length[index])
-
-
-@dataclass(frozen=True, slots=True)
-class Ranges:
-    """Sub-messages: message i belongs to row `row[i]` and lies in `start[i]`..`end[i]`; rows never decrease."""
-
-    row: NDArray[np.int64]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return int(self.row.size)
-
-    def first(self, rows: int) -> NDArray[np.int64]:
-        """Return rows + 1 positions: the sub-messages of row r are first[r]..first[r + 1]."""
-        return np.searchsorted(self.row, np.arange(rows + 1))
+        return Text(self.fields[slot].view(np.int64), self.fields[slot + 1].view(np.int64))
 
 
 class Layout:
@@ -126,9 +103,14 @@ class Layout:
         self.lists: dict[str, int] = {}
         self.table = np.zeros((max(f.number for f in fields) + 1, 3), np.int64)
         self.width = 1
+        self.has_pairs = False
         for field in fields:
             kind = field_kind(field)
-            if kind in {wire.MESSAGE, wire.PACKED64, wire.PACKED_VARINT}:
+            place = 0
+            if field.is_repeated and field.message_type == KeyValue.DESCRIPTOR:
+                kind = wire.PAIR
+                self.has_pairs = True
+            elif kind in {wire.MESSAGE, wire.PACKED64, wire.PACKED_VARINT}:
                 place = self.lists[field.name] = len(self.lists)
             else:
                 place = self.slots[field.name] = self.width
@@ -139,26 +121,36 @@ class Layout:
 
     def read(self, buffer: NDArray[np.uint8], messages: Ranges, rows: int) -> Messages:
         """Read `messages` into `rows` rows; raises Malformed with the offset of the first error."""
-        fields = np.zeros((rows, self.width), np.uint64)
-        room = (
-            int((messages.end - messages.start).sum()) // _BYTES_A_CHILD + 16 if self.lists else 1
-        )
+        fields = np.zeros((self.width, rows), np.uint64)
+        first = np.zeros(rows + 1, np.int64)
+        size = int((messages.end - messages.start).sum())
+        room = size // _BYTES_A_CHILD + 16 if self.lists else 0
+        pairs_room = size // _BYTES_A_PAIR + 16 if self.has_pairs else 0
         while True:
-            found = [np.empty(room, np.int64) for _ in range(4)]
-            error, count = wire.scan(
-                buffer, messages.start, messages.end, messages.row, self.table, fields, *found
-            )
+            found = np.empty((4, room), np.int64)
+            key, text = np.empty((2, pairs_room), np.int64), np.empty((2, pairs_room), np.int64)
+            kind, bits = np.empty(pairs_room, np.uint8), np.empty(pairs_room, np.uint64)
+            error, count, pairs = scan(
+                buffer, messages.start, messages.end, messages.row, self.table, fields, found,
+                first, key, kind, bits, text,
+            )  # fmt: skip
             if error >= 0:
                 raise Malformed(f"invalid {self.name}", int(error))
-            if count <= room:
+            if count <= room and pairs <= pairs_room:
                 break
-            room = int(count)
-        lists, row, start, end = (column[:count] for column in found)
+            room, pairs_room = int(count), int(pairs)
+        np.cumsum(first, out=first)
+        lists, row, start, end = found[:, :count]
         children = {}
         for name, number in self.lists.items():
             mine = np.flatnonzero(lists == number) if len(self.lists) > 1 else slice(None)
             children[name] = Ranges(row[mine], start[mine], end[mine])
-        return Messages(buffer, self, fields, children)
+        attributes = Attributes(
+            first,
+            Text(key[0, :pairs], key[1, :pairs]),
+            Values(kind[:pairs], bits[:pairs], Text(text[0, :pairs], text[1, :pairs])),
+        )
+        return Messages(buffer, self, fields, children, attributes)
 
     def read_each(self, buffer: NDArray[np.uint8], messages: Ranges) -> Messages:
         """Read a repeated field: one row a message, in order."""

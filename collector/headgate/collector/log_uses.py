@@ -35,10 +35,10 @@ WANTED = (
 _NAME, _USER, _SESSION, _TYPE, _STACK, _MESSAGE, _VALUE = 0, (1, 2), 3, (4, 5), 6, 7, 8
 
 
-def event_names(logs: LogRecords, attributes: Keyed) -> Text:
+def event_names(heap: Heap, logs: LogRecords, attributes: Keyed) -> Text:
     """Return each record's event name: its own field, else the attribute `event.name`, else empty."""
     own = logs.record.text("event_name")
-    named = text_at(attributes.text, find(attributes, WANTED[:1])[:, 0])
+    named = text_at(heap, attributes, find(attributes, WANTED[:1])[:, 0])
     return Text(
         np.where(own.length > 0, own.offset, named.offset),
         np.where(own.length > 0, own.length, named.length),
@@ -58,16 +58,16 @@ def log_uses(
     source = np.flatnonzero(names.length > 0)
     index = index[source]
     failed = logs.record.int32("severity_number")[source] >= SEVERITY_ERROR
-    error_type = text_at(attributes.text, first_present(index, _TYPE))
+    error_type = text_at(heap, attributes, first_present(index, _TYPE))
     error_type = Text(error_type.offset, np.where(failed, error_type.length, 0))
-    message = text_at(attributes.text, index[:, _MESSAGE])
+    message = text_at(heap, attributes, index[:, _MESSAGE])
     message = Text(message.offset, np.where(failed, message.length, 0))
     fingerprint = np.zeros(source.size, np.uint64)
     bad = np.flatnonzero(failed)
     if bad.size:
-        stack = text_at(attributes.text, index[bad, _STACK])
+        stack = text_at(heap, attributes, index[bad, _STACK])
         fingerprint[bad] = fingerprints(heap, error_type.take(bad), stack, message.take(bad))
-    user = text_at(attributes.text, first_present(index, _USER))
+    user = text_at(heap, attributes, first_present(index, _USER))
     unknown = np.full(source.size, -1, np.int64)
     return Uses(
         source=source,
@@ -82,7 +82,7 @@ def log_uses(
         adjusted=np.ones(source.size),
         user=user,
         user_hash=xxh64(heap.buffer, user),
-        session=text_at(attributes.text, index[:, _SESSION]),
+        session=text_at(heap, attributes, index[:, _SESSION]),
         trace_id=logs.record.text("trace_id").take(source),
         span_id=logs.record.text("span_id").take(source),
         fingerprint=fingerprint,
@@ -94,7 +94,7 @@ def log_uses(
 
 def _numbers(attributes: Keyed, index: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the numeric attribute at each index, NaN where there is none."""
-    if not attributes.code.size:
+    if not len(attributes.value):
         return np.full(index.size, np.nan)
     kind, bits = attributes.value.kind[index], attributes.value.bits[index]
     number = np.where(kind == DOUBLE, bits.view(np.float64), bits.view(np.int64).astype(np.float64))

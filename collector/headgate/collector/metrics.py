@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 
-from headgate.collector.attributes import Attributes, read_attributes
+from headgate.collector.attributes import Attributes, no_attributes
 from headgate.collector.block import Block, make_block
 from headgate.collector.decode import Batches, BatchLayouts, decode_batches
 from headgate.collector.keyed import Keyed, encode_map, expand, key_attributes
@@ -77,7 +77,7 @@ class Metrics:
     points: list[Points]
 
 
-def decode_metrics(body: bytes) -> Metrics:
+def decode_metrics(body: bytes | NDArray[np.uint8]) -> Metrics:
     """Decode an ExportMetricsServiceRequest, or several written one after the other; raises Malformed."""
     batches = decode_batches(METRICS, body)
     buffer = batches.buffer
@@ -91,13 +91,11 @@ def decode_metrics(body: bytes) -> Metrics:
         point = point_layout.read_each(buffer, found)
         exemplar = None
         owners = np.empty(0, np.int64)
-        exemplar_attributes = read_attributes(buffer, Ranges(owners, owners, owners), 0)
+        exemplar_attributes = no_attributes()
         if "exemplars" in point.children:
             exemplar = EXEMPLAR.read_each(buffer, point.children["exemplars"])
             owners = point.children["exemplars"].row
-            exemplar_attributes = read_attributes(
-                buffer, exemplar.children["filtered_attributes"], len(exemplar)
-            )
+            exemplar_attributes = exemplar.attributes
         points.append(
             Points(
                 kind=kind,
@@ -105,7 +103,7 @@ def decode_metrics(body: bytes) -> Metrics:
                 point=point,
                 place=found,
                 metric=found.row,
-                attributes=read_attributes(buffer, point.children["attributes"], len(point)),
+                attributes=point.attributes,
                 exemplar=exemplar,
                 exemplar_point=owners,
                 exemplar_attributes=exemplar_attributes,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headgate.collector.heap import copy_bytes
-from headgate.collector.kernel import i64, kernel, unchecked
+from headgate.collector.kernel import i64, inlined, unchecked
+from headgate.collector.memory import address, byte_at, copy, load64, store8, store64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Encoded:
     body: tuple[Piece, ...]
 
 
-@kernel
+@inlined
 def varint_size(value: int) -> int:
     """Return how many bytes a varint takes."""
     size = i64(1)
@@ -47,18 +47,32 @@ def varint_size(value: int) -> int:
     return size
 
 
-@kernel
-def put_varint(value: int, out: NDArray[np.uint8], position: int) -> int:
-    """Write a varint; return the position after it."""
+@inlined
+def put_varint(value: int, out: int, position: int) -> int:
+    """Write a varint; return the position after it. The caller has made room for it."""
     while value >= 0x80:
-        out[position] = np.uint8((value & 0x7F) | 0x80)
+        store8(out, position, (value & 0x7F) | 0x80)
         position += 1
         value >>= 7
-    out[position] = np.uint8(value)
+    store8(out, position, value)
     return position + 1
 
 
-@kernel
+@inlined
+def put_string(
+    base: int, size: int, offset: int, length: int, out: int, out_size: int, position: int
+) -> int:
+    """Write a string with its length; return the position after it, or -1 when it has no place or no bytes.
+
+    It lies in the `size` bytes at address `base`, and goes to the `out_size` bytes at `out`.
+    """
+    if length < 0 or out_size - position - varint_size(length) < length:
+        return -1
+    position = put_varint(length, out, position)
+    return position + length if copy(base, size, offset, out, out_size, position, length) else -1
+
+
+@unchecked
 def strings_size(length: NDArray[np.int64]) -> int:
     """Return the bytes that the strings take with their lengths."""
     total = i64(0)
@@ -67,7 +81,7 @@ def strings_size(length: NDArray[np.int64]) -> int:
     return total
 
 
-@kernel
+@unchecked
 def put_strings(
     buffer: NDArray[np.uint8],
     offset: NDArray[np.int64],
@@ -75,33 +89,28 @@ def put_strings(
     out: NDArray[np.uint8],
 ) -> int:
     """Write strings with their lengths; return the bytes written, or -1 when a reference is outside the buffer."""
+    base, size, to, room = address(buffer), buffer.size, address(out), out.size
     position = i64(0)
     for i in range(offset.size):
-        position = put_varint(length[i], out, position)
-        if not copy_bytes(buffer, offset[i], out, position, length[i]):
+        position = put_string(base, size, offset[i], length[i], to, room, position)
+        if position < 0:
             return -1
-        position += length[i]
     return position
 
 
+@inlined
+def hex_of(four: np.uint64) -> np.uint64:
+    """Return the eight hexadecimal digits of four bytes, all as little-endian numbers."""
+    spread = (four | (four << np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+    spread = (spread | (spread << np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+    low = np.uint64(0x000F000F000F000F)
+    digit = ((spread >> np.uint64(4)) & low) | ((spread & low) << np.uint64(8))
+    letter = (digit + np.uint64(0x0606060606060606)) >> np.uint64(4)
+    letter &= np.uint64(0x0101010101010101)
+    return digit + np.uint64(0x3030303030303030) + letter * np.uint64(0x27)
+
+
 @unchecked
-def put_hex_bytes(
-    source: NDArray[np.uint8], offset: int, out: NDArray[np.uint8], position: int, size: int
-) -> bool:
-    """Write `size` bytes as hexadecimal; return False, having written nothing, when a range is not in its array."""
-    if size < 0 or offset < 0 or position < 0:
-        return False
-    if size > source.size - offset or 2 * size > out.size - position:
-        return False
-    for i in range(size):
-        byte = source[offset + i]
-        high, low = byte >> 4, byte & 15
-        out[position + 2 * i] = high + (48 if high < 10 else 87)
-        out[position + 2 * i + 1] = low + (48 if low < 10 else 87)
-    return True
-
-
-@kernel
 def put_hex(
     buffer: NDArray[np.uint8],
     offset: NDArray[np.int64],
@@ -109,16 +118,32 @@ def put_hex(
     out: NDArray[np.uint8],
 ) -> int:
     """Write byte strings as lower-case hexadecimal strings with their lengths; return the bytes written, or -1."""
+    base, to = address(buffer), address(out)
     position = i64(0)
     for i in range(offset.size):
-        position = put_varint(2 * length[i], out, position)
-        if not put_hex_bytes(buffer, offset[i], out, position, length[i]):
+        size, start = length[i], offset[i]
+        if size < 0 or start < 0 or size > buffer.size - start:
             return -1
-        position += 2 * length[i]
+        if out.size - position - varint_size(2 * size) < 2 * size:
+            return -1
+        position = put_varint(2 * size, to, position)
+        done = i64(0)
+        while size - done >= 8:
+            eight = load64(base, start + done)
+            store64(to, position, hex_of(eight & np.uint64(0xFFFFFFFF)))
+            store64(to, position + 8, hex_of(eight >> np.uint64(32)))
+            done += 8
+            position += 16
+        while done < size:
+            pair = hex_of(np.uint64(byte_at(base, start + done)))
+            store8(to, position, i64(pair & np.uint64(255)))
+            store8(to, position + 1, i64((pair >> np.uint64(8)) & np.uint64(255)))
+            done += 1
+            position += 2
     return position
 
 
-@kernel
+@unchecked
 def put_blobs(
     buffer: NDArray[np.uint8],
     first: NDArray[np.int64],
@@ -126,14 +151,25 @@ def put_blobs(
     out: NDArray[np.uint8],
 ) -> int:
     """Write stretch buffer[first[r]:first[r + 1]] for each r of `row`; return the bytes written, or -1."""
+    base, size, to, room = address(buffer), buffer.size, address(out), out.size
     position = i64(0)
     for i in range(row.size):
         start = first[row[i]]
-        size = first[row[i] + 1] - start
-        if not copy_bytes(buffer, start, out, position, size):
+        taken = first[row[i] + 1] - start
+        if not copy(base, size, start, to, room, position, taken):
             return -1
-        position += size
+        position += taken
     return position
+
+
+def repeat_blobs(
+    blobs: NDArray[np.uint8], first: NDArray[np.int64], row: NDArray[Any]
+) -> NDArray[np.uint8]:
+    """Return stretch blobs[first[r]:first[r + 1]] for each r of `row`, one after the other."""
+    out = np.empty(int(np.diff(first)[row].sum()), np.uint8)
+    if put_blobs(blobs, first, row, out) != out.size:
+        raise ValueError("a stretch lies outside its buffer")
+    return out
 
 
 def encode_numbers(values: NDArray[Any]) -> Encoded:
@@ -162,14 +198,18 @@ def encode_nullable(values: Encoded, null: NDArray[np.bool_]) -> Encoded:
     return Encoded(values.prefix, (null.astype(np.uint8).tobytes(), *values.body))
 
 
+def index_type(distinct: int) -> type[np.unsignedinteger[Any]]:
+    """Return the type of codes into a dictionary of so many strings."""
+    return np.uint8 if distinct <= 1 << 8 else np.uint16 if distinct <= 1 << 16 else np.uint32
+
+
 def encode_dictionary(codes: NDArray[Any], keys: Encoded, distinct: int) -> Encoded:
     """Encode a LowCardinality column: `codes` index the `distinct` strings of `keys`."""
     prefix = (_SHARED_DICTIONARIES_WITH_ADDITIONAL_KEYS,)
     if codes.size == 0:
         return Encoded(prefix, ())
-    width = 0 if distinct <= 1 << 8 else 1 if distinct <= 1 << 16 else 2
-    index = codes.astype((np.uint8, np.uint16, np.uint32)[width])
-    flags = width | _HAS_ADDITIONAL_KEYS | _NEEDS_UPDATE
+    index = codes.astype(index_type(distinct), copy=False)
+    flags = index.itemsize // 2 | _HAS_ADDITIONAL_KEYS | _NEEDS_UPDATE
     return Encoded(
         prefix,
         (
@@ -191,8 +231,11 @@ def encode_array(counts: NDArray[Any], *inner: Encoded) -> Encoded:
 
 
 def _varint(value: int) -> bytes:
-    out = np.empty(10, np.uint8)
-    return out[: put_varint(value, out, 0)].tobytes()
+    groups = []
+    while value >= 0x80:
+        groups.append((value & 0x7F) | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
 
 
 def _string(text: str) -> bytes:

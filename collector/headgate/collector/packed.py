@@ -8,7 +8,8 @@ import numpy as np
 
 from headgate.collector.errors import Malformed
 from headgate.collector.kernel import i64, kernel
-from headgate.collector.wire import load_fixed, read_varint
+from headgate.collector.memory import address, load64
+from headgate.collector.wire import read_varint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,11 +25,12 @@ def unpack_fixed64(
     out: NDArray[np.uint64],
 ) -> int:
     """Read chunks of 8-byte numbers into `out`; return how many."""
+    base = address(buffer)
     count = i64(0)
     for i in range(start.size):
         position = start[i]
         while end[i] - position >= 8:
-            out[count] = load_fixed(buffer, position, 8)
+            out[count] = load64(base, position)
             count += 1
             position += 8
     return count
@@ -43,12 +45,13 @@ def unpack_varints(
     counts: NDArray[np.int64],
 ) -> int:
     """Read chunks of varints into `out` and the number in each chunk into `counts`; return how many, or -1."""
+    base = address(buffer)
     count = i64(0)
     for i in range(start.size):
         position = start[i]
         before = count
         while position < end[i]:
-            position, value = read_varint(buffer, position, end[i])
+            position, value = read_varint(base, position, end[i])
             if position < 0:
                 return -1
             out[count] = np.uint64(value)

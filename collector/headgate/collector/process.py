@@ -69,10 +69,8 @@ def _arrival_ns(requests: Sequence[Request]) -> int:
     return requests[0].arrival_ns
 
 
-def _body(requests: Sequence[Request]) -> bytes:
-    return (
-        requests[0].body if len(requests) == 1 else b"".join(request.body for request in requests)
-    )
+def _heap(requests: Sequence[Request]) -> Heap:
+    return Heap.joined([request.body for request in requests])
 
 
 def _dimensions(
@@ -89,9 +87,9 @@ def _dimensions(
 
 
 def _process_traces(requests: Sequence[Request], rules: Rules) -> tuple[list[Block], list[Entry]]:
-    spans = decode_traces(_body(requests))
+    heap = _heap(requests)
+    spans = decode_traces(heap.buffer)
     batches = spans.batches
-    heap = Heap(batches.buffer)
     resource, attributes, event, link = key_attributes(
         heap,
         [
@@ -114,9 +112,9 @@ def _process_traces(requests: Sequence[Request], rules: Rules) -> tuple[list[Blo
 
 
 def _process_logs(requests: Sequence[Request], rules: Rules) -> tuple[list[Block], list[Entry]]:
-    logs = decode_logs(_body(requests))
+    heap = _heap(requests)
+    logs = decode_logs(heap.buffer)
     batches: Batches = logs.batches
-    heap = Heap(batches.buffer)
     resource, scope, attributes = key_attributes(
         heap, [batches.resource_attributes, batches.scope_attributes, logs.attributes]
     )
@@ -126,7 +124,7 @@ def _process_logs(requests: Sequence[Request], rules: Rules) -> tuple[list[Block
         logs.record.uint64("time_unix_nano"),
         logs.record.uint64("observed_time_unix_nano"),
     )
-    names = event_names(logs, attributes)
+    names = event_names(heap, logs, attributes)
     uses = log_uses(heap, logs, services, attributes, names, time_ns)
     owner = batches.scope_resource[logs.record_scope]
     dimensions = _dimensions(heap, rules, uses, attributes, resource, owner)
@@ -142,8 +140,8 @@ def _process_metrics(
     requests: Sequence[Request],
     rules: Rules,  # noqa: ARG001  # as the other stages
 ) -> tuple[list[Block], list[Entry]]:
-    metrics = decode_metrics(_body(requests))
-    heap = Heap(metrics.batches.buffer)
+    heap = _heap(requests)
+    metrics = decode_metrics(heap.buffer)
     blocks, services, items = metric_blocks(heap, metrics, _arrival_ns(requests))
     return blocks, ledger_entries(heap, Signal.METRICS, requests, metrics.batches, services, items)
 

@@ -64,7 +64,7 @@ def exceptions(heap: Heap, spans: Spans, event: Keyed) -> tuple[Text, Text, Text
     texts = []
     for column in range(3):
         index = np.where(last >= 0, wanted[last, column], -1) if len(spans.event) else last
-        texts.append(text_at(event.text, index))
+        texts.append(text_at(heap, event, index))
     return texts[0], texts[1], texts[2]
 
 
@@ -77,7 +77,7 @@ def span_uses(
     kind = np.where((number < 0) | (number >= len(SPAN_KINDS)), 0, number).astype(np.uint8)
     failed = spans.status.int32("code") == STATUS_ERROR
     index = find(attributes, WANTED)
-    user = text_at(attributes.text, first_present(index, _USER))
+    user = text_at(heap, attributes, first_present(index, _USER))
     entry = (
         (kind == SERVER)
         | (kind == CONSUMER)
@@ -85,9 +85,10 @@ def span_uses(
         | _is_true(attributes, index[:, _TRACK])
     )
     exception_type, stack, message = exceptions(heap, spans, event)
-    error_type = _or(exception_type, text_at(attributes.text, index[:, _ERROR_TYPE]))
+    error_type = _or(exception_type, text_at(heap, attributes, index[:, _ERROR_TYPE]))
     http = first_present(index, _HTTP)
-    error_type = _blank_unless(failed, _or(error_type, text_at(attributes.text, http)))
+    status = text_at(heap, attributes, np.where(failed, http, -1))
+    error_type = _blank_unless(failed, _or(error_type, status))
     error_message = _blank_unless(failed, _or(message, spans.status.text("message")))
     fingerprint = np.zeros(len(spans), np.uint64)
     bad = np.flatnonzero(failed)
@@ -115,7 +116,7 @@ def span_uses(
         adjusted=adjusted_count(heap.buffer, spans.span.text("trace_state")),
         user=user,
         user_hash=xxh64(heap.buffer, user),
-        session=text_at(attributes.text, index[:, _SESSION]),
+        session=text_at(heap, attributes, index[:, _SESSION]),
         trace_id=spans.span.text("trace_id"),
         span_id=spans.span.text("span_id"),
         fingerprint=fingerprint,
@@ -130,7 +131,7 @@ def _blank_unless(condition: NDArray[np.bool_], text: Text) -> Text:
 
 
 def _is_true(attributes: Keyed, index: NDArray[np.int64]) -> NDArray[np.bool_]:
-    if not attributes.code.size:
+    if not len(attributes.value):
         return np.zeros(index.size, bool)
     true: NDArray[np.bool_] = (
         (index >= 0) & (attributes.value.kind[index] == 2) & (attributes.value.bits[index] != 0)

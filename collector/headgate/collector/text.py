@@ -8,39 +8,60 @@ same number, without exponent between 1e-6 and 1e21 (ECMAScript's Number::toStri
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headgate.collector.attributes import ARRAY, BOOL, BYTES, DOUBLE, INT, KVLIST, STRING, Values
+from headgate.collector.attributes import ARRAY, BYTES, INT, KVLIST, Values
 from headgate.collector.composite import array_json, format_double, kvlist_json
 from headgate.collector.heap import Heap, intern
-from headgate.collector.kernel import i64, kernel
-from headgate.collector.layout import Text
+from headgate.collector.kernel import i64, inlined, kernel
+from headgate.collector.memory import address, byte_at, store8, store64
+from headgate.collector.references import Text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MAX_NUMBER_LENGTH = 26
+MAX_NUMBER_LENGTH = 32
+"""Room that a number's text takes at most, as it is written here."""
+
+# How a value is written: not at all, as the text it refers to, or by the kernels below; a double by its decimals.
+NOTHING, AS_TEXT, AS_BOOL, AS_INT, AS_DOUBLE = 0, 1, 2, 3, 16
+_RENDERED = 255  # none of them: it becomes text first
 
 
-@kernel
-def put_decimal(value: int, out: NDArray[np.uint8], position: int) -> int:
-    """Write a non-negative number; return the position after it."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How each value is written, and where those lie that are texts."""
+
+    how: NDArray[np.uint8]
+    text: Text
+
+    def take(self, index: NDArray[Any]) -> Written:
+        """Return the values at `index`."""
+        return Written(self.how[index], self.text.take(index))
+
+
+@inlined
+def put_decimal(value: int, out: int, position: int) -> int:
+    """Write a non-negative number; return the position after it. The caller has made room for it."""
     digits = i64(1)
     bound = i64(10)
     while digits < 19 and value >= bound:
         digits += 1
         bound *= 10
+    rest = np.uint64(value)  # whose division by a constant is a multiplication
     for i in range(digits):
-        out[position + digits - 1 - i] = np.uint8(48 + value % 10)
-        value //= 10
+        tenth = rest // np.uint64(10)
+        store8(out, position + digits - 1 - i, i64(rest - tenth * np.uint64(10)) + 48)
+        rest = tenth
     return position + digits
 
 
-@kernel
-def put_double(value: float, out: NDArray[np.uint8], position: int) -> int:
-    """Write a double that has at most six decimals and fifteen digits; return the position after it, or -1.
+@inlined
+def decimals_of(value: float) -> int:
+    """Return the decimals of a double that has at most six, and fifteen digits in all; else -1.
 
     d / 10^k is correctly rounded where d < 2^53 and k <= 22, and decimals of up to fifteen digits map to distinct
     doubles: the smallest such k therefore gives the shortest decimal that reads back.
@@ -48,32 +69,85 @@ def put_double(value: float, out: NDArray[np.uint8], position: int) -> int:
     magnitude = abs(value)
     if not magnitude < 1e15:
         return -1
-    scale = i64(1)
+    scale = 1.0
     for k in range(7):
         scaled = np.floor(magnitude * scale + 0.5)
         if scaled >= 1e15:
             return -1
         if scaled / scale == magnitude:
-            if value < 0:
-                out[position] = 45
-                position += 1
-            whole = i64(scaled) // scale
-            rest = i64(scaled) % scale
-            position = put_decimal(whole, out, position)
-            if k > 0:
-                out[position] = 46
-                for i in range(k):
-                    out[position + k - i] = np.uint8(48 + rest % 10)
-                    rest //= 10
-                position += k + 1
-            return position
-        scale *= 10
+            return k
+        scale *= 10.0
     return -1
+
+
+@inlined
+def put_double(value: float, decimals: int, out: int, position: int) -> int:
+    """Write a double of so many decimals; return the position after it. The caller has made room for it."""
+    scale = i64(1)
+    for _ in range(decimals):
+        scale *= 10
+    scaled = i64(np.floor(abs(value) * scale + 0.5))
+    if value < 0:
+        store8(out, position, 45)
+        position += 1
+    begin = position
+    position = put_decimal(scaled + scale if scaled < scale else scaled, out, position)
+    if decimals > 0:
+        # The digits behind the point, moved by one; a number below 1 was given a leading 1 for its zeros.
+        for i in range(decimals):
+            store8(out, position - i, byte_at(out, position - i - 1))
+        store8(out, position - decimals, 46)
+        position += 1
+    if scaled < scale:
+        store8(out, begin, 48)
+    return position
+
+
+@inlined
+def put_number(how: int, bits: np.uint64, value: float, out: int, position: int) -> int:
+    """Write a bool, an integer or a double of few decimals; return the position after it.
+
+    The caller has made room for MAX_NUMBER_LENGTH.
+    """
+    if how == 3:
+        number = i64(bits)
+        if number < 0:
+            store8(out, position, 45)
+            return put_decimal(-number, out, position + 1)
+        return put_decimal(number, out, position)
+    if how == 2:
+        store64(out, position, np.uint64(0x65757274 if bits != 0 else 0x65736C6166))  # true, false
+        return position + (4 if bits != 0 else 5)
+    return put_double(value, how - 16, out, position)
+
+
+@kernel
+def choose(
+    kind: NDArray[np.uint8],
+    bits: NDArray[np.uint64],
+    doubles: NDArray[np.float64],
+    how: NDArray[np.uint8],
+) -> int:
+    """Fill `how`; return how many are to be rendered first."""
+    rendered = 0
+    for i in range(kind.size):
+        choice = i64(kind[i])
+        if choice == 4:
+            decimals = decimals_of(doubles[i])
+            choice = 16 + decimals if decimals >= 0 else i64(255)
+        elif choice == 3:
+            if i64(bits[i]) == i64(-9223372036854775808):
+                choice = i64(255)
+        elif choice > 4:
+            choice = i64(255) if choice < 8 else i64(0)
+        how[i] = choice
+        rendered += choice == 255
+    return rendered
 
 
 @kernel
 def put_numbers(
-    kind: NDArray[np.uint8],
+    how: NDArray[np.uint8],
     bits: NDArray[np.uint64],
     doubles: NDArray[np.float64],
     base: int,
@@ -81,70 +155,66 @@ def put_numbers(
     length: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> int:
-    """Write bools, integers and simple doubles into `out` and point offset and length there; return bytes written.
-
-    A double that needs the slow way gets length -1. Other kinds are left alone.
-    """
+    """Write numbers into `out`, MAX_NUMBER_LENGTH each, and point offset and length there; return bytes written."""
     position = i64(0)
-    for i in range(kind.size):
-        start = position
-        if kind[i] == 3:
-            value = i64(bits[i])
-            if value == i64(-9223372036854775808):
-                length[i] = -1
-                continue
-            if value < 0:
-                out[position] = 45
-                position += 1
-                value = -value
-            position = put_decimal(value, out, position)
-        elif kind[i] == 2:
-            word = b"true" if bits[i] != 0 else b"false"
-            for j in range(len(word)):
-                out[position + j] = word[j]
-            position += len(word)
-        elif kind[i] == 4:
-            after = put_double(doubles[i], out, position)
-            if after < 0:
-                length[i] = -1
-                continue
-            position = after
-        else:
-            continue
-        offset[i] = base + start
-        length[i] = position - start
+    for i in range(how.size):
+        if out.size - position < 32:
+            break
+        after = put_number(i64(how[i]), bits[i], doubles[i], address(out), position)
+        offset[i] = base + position
+        length[i] = after - position
+        position = after
     return position
+
+
+def write_values(heap: Heap, values: Values) -> Written:
+    """Return how the values are written, having rendered those as text that no kernel writes."""
+    how = np.empty(len(values), np.uint8)
+    bits = values.bits
+    if not choose(values.kind, bits, bits.view(np.float64), how):
+        return Written(how, values.text)
+    offset, length = values.text.offset.copy(), values.text.length.copy()
+    chosen = np.flatnonzero(how == _RENDERED)
+    how[chosen] = AS_TEXT
+    kind = values.kind[chosen]
+    for special, text_of in ((ARRAY, array_json), (KVLIST, kvlist_json), (BYTES, base64.b64encode)):
+        index = chosen[kind == special]
+        if index.size:
+            code, raw = intern(heap, values.text.take(index))
+            texts = heap.add_texts([text_of(value) for value in heap.read(raw)])
+            offset[index], length[index] = texts.offset[code], texts.length[code]
+    slow = chosen[kind < ARRAY]
+    if slow.size:
+        distinct, codes = np.unique(
+            np.rec.fromarrays([values.kind[slow], bits[slow]]), return_inverse=True
+        )
+        texts = heap.add_texts([_slow_number(int(k), int(b)) for k, b in distinct.tolist()])
+        offset[slow], length[slow] = texts.offset[codes], texts.length[codes]
+    return Written(how, Text(offset, length))
+
+
+def render(heap: Heap, written: Written, bits: NDArray[np.uint64]) -> Text:
+    """Return every value as text, adding numbers to the heap; unset values are empty strings."""
+    unset = written.how == NOTHING
+    numbers = np.flatnonzero(written.how > AS_TEXT)
+    if not numbers.size and not unset.any():
+        return written.text
+    offset, length = written.text.offset.copy(), written.text.length.copy()
+    length[unset] = 0
+    if numbers.size:
+        out = np.empty(numbers.size * MAX_NUMBER_LENGTH, np.uint8)
+        base = heap.add(out[:0])
+        n, o = np.empty((2, numbers.size), np.int64)
+        chosen = bits[numbers]
+        used = put_numbers(written.how[numbers], chosen, chosen.view(np.float64), base, o, n, out)
+        heap.add(out[:used])
+        offset[numbers], length[numbers] = o, n
+    return Text(offset, length)
 
 
 def value_text(heap: Heap, values: Values) -> Text:
     """Return every value as text, adding to the heap what is not there yet; unset values are empty strings."""
-    kind = values.kind
-    offset, length = values.text.offset.copy(), values.text.length.copy()
-    numbers = np.flatnonzero((kind == INT) | (kind == BOOL) | (kind == DOUBLE))
-    if numbers.size:
-        out = np.empty(numbers.size * _MAX_NUMBER_LENGTH, np.uint8)
-        bits = values.bits[numbers]
-        o, n = offset[numbers], length[numbers]
-        base = heap.add(np.empty(0, np.uint8))
-        used = put_numbers(kind[numbers], bits, bits.view(np.float64), base, o, n, out)
-        heap.add(out[:used].copy())
-        offset[numbers], length[numbers] = o, n
-        slow = numbers[n < 0]
-        if slow.size:
-            distinct, codes = np.unique(
-                np.rec.fromarrays([kind[slow], values.bits[slow]]), return_inverse=True
-            )
-            texts = heap.add_texts([_slow_number(int(k), int(b)) for k, b in distinct.tolist()])
-            offset[slow], length[slow] = texts.offset[codes], texts.length[codes]
-    for special, render in ((ARRAY, array_json), (KVLIST, kvlist_json), (BYTES, base64.b64encode)):
-        index = np.flatnonzero(kind == special)
-        if index.size:
-            code, raw = intern(heap, values.text.take(index))
-            texts = heap.add_texts([render(value) for value in heap.read(raw)])
-            offset[index], length[index] = texts.offset[code], texts.length[code]
-    unset = (kind < STRING) | (kind > BYTES)
-    length[unset] = 0
-    return Text(offset, length)
+    return render(heap, write_values(heap, values), values.bits)
 
 
 def _slow_number(kind: int, bits: int) -> bytes:

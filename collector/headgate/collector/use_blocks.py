@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.collector.block import Block, make_block
-from headgate.collector.keyed import Keyed, encode_map
+from headgate.collector.keyed import Keyed, encode_map, text_sizes
 from headgate.collector.native import (
     encode_hex,
     encode_nullable,
@@ -43,9 +43,7 @@ def _events(heap: Heap, uses: Uses, attributes: Keyed) -> list[Block]:
     if not entries.size:
         return []
     source = uses.source[entries]
-    size = attributes.text.length
-    size = np.concatenate([[0], np.cumsum(size)])
-    size = size[attributes.first[source + 1]] - size[attributes.first[source]] + 200
+    size = text_sizes(attributes, source) + 200
     blocks = []
     for batch in batches_by_day(uses.time_ns[entries], size):
         rows = entries if batch is None else entries[batch]

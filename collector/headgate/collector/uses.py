@@ -72,7 +72,7 @@ def name_of(heap: Heap, text: Text) -> Names:
 
 def service_names(heap: Heap, resource: Keyed) -> Names:
     """Return the service of each resource (`service.name`), empty where it does not say."""
-    return name_of(heap, text_at(resource.text, find(resource, ["service.name"])[:, 0]))
+    return name_of(heap, text_at(heap, resource, find(resource, ["service.name"])[:, 0]))
 
 
 def first_present(index: NDArray[np.int64], columns: tuple[int, ...]) -> NDArray[np.int64]:
@@ -85,7 +85,7 @@ def first_present(index: NDArray[np.int64], columns: tuple[int, ...]) -> NDArray
 
 def integer_at(keyed: Keyed, index: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the integer attribute at each index, -1 where there is none or it is no integer."""
-    if not keyed.code.size:
+    if not len(keyed.value):
         return np.full(index.size, -1, np.int64)
     is_integer = (index >= 0) & (keyed.value.kind[index] == 3)
     return np.where(is_integer, keyed.value.bits[index].view(np.int64), -1)

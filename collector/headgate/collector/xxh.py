@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.collector.kernel import kernel, unchecked
-from headgate.collector.wire import load_fixed
+from headgate.collector.kernel import i64, inlined, kernel, unchecked
+from headgate.collector.memory import address, byte_at, load32, load64
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,41 +24,33 @@ P4 = np.uint64(0x85EBCA77C2B2AE63)
 P5 = np.uint64(0x27D4EB2F165667C5)
 
 
-@kernel
+@inlined
 def rotate(value: np.uint64, bits: int) -> np.uint64:
     """Rotate left."""
     return (value << np.uint64(bits)) | (value >> np.uint64(64 - bits))
 
 
-@unchecked
-def load64(buffer: NDArray[np.uint8], position: int) -> np.uint64:
-    """Return the little-endian number of 8 bytes, 0 outside the buffer; without index checks one machine load."""
-    value = np.uint64(0)
-    if position < 0 or buffer.size - position < 8:
-        return value
-    for i in range(8):
-        value |= np.uint64(buffer[position + i]) << np.uint64(8 * i)
-    return value
-
-
-@kernel
+@inlined
 def round64(accumulator: np.uint64, lane: np.uint64) -> np.uint64:
     """Mix one lane into an accumulator."""
     return rotate(accumulator + lane * P2, 31) * P1
 
 
-@kernel
+@unchecked
 def xxh64_one(buffer: NDArray[np.uint8], offset: int, size: int) -> np.uint64:
-    """Return xxHash64 with seed 0 of buffer[offset:offset + size]."""
+    """Return xxHash64 with seed 0 of buffer[offset:offset + size]; of nothing where that lies outside the buffer."""
+    if offset < 0 or size < 0 or size > buffer.size - offset:
+        size = i64(0)
+    base = address(buffer)
     position = offset
     end = offset + size
     if size >= 32:
         a, b, c, d = P1 + P2, P2, np.uint64(0), np.uint64(0) - P1
         while end - position >= 32:
-            a = round64(a, load64(buffer, position))
-            b = round64(b, load64(buffer, position + 8))
-            c = round64(c, load64(buffer, position + 16))
-            d = round64(d, load64(buffer, position + 24))
+            a = round64(a, load64(base, position))
+            b = round64(b, load64(base, position + 8))
+            c = round64(c, load64(base, position + 16))
+            d = round64(d, load64(base, position + 24))
             position += 32
         value = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18)
         for lane in (a, b, c, d):
@@ -67,15 +59,15 @@ def xxh64_one(buffer: NDArray[np.uint8], offset: int, size: int) -> np.uint64:
         value = P5
     value += np.uint64(size)
     while end - position >= 8:
-        value ^= round64(np.uint64(0), load64(buffer, position))
+        value ^= round64(np.uint64(0), load64(base, position))
         value = rotate(value, 27) * P1 + P4
         position += 8
     if end - position >= 4:
-        value ^= load_fixed(buffer, position, 4) * P1
+        value ^= load32(base, position) * P1
         value = rotate(value, 23) * P2 + P3
         position += 4
     while position < end:
-        value ^= np.uint64(buffer[position]) * P5
+        value ^= np.uint64(byte_at(base, position)) * P5
         value = rotate(value, 11) * P1
         position += 1
     value ^= value >> np.uint64(33)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.collector.heap import Heap, copy_bytes, intern
+from headgate.collector.heap import Heap, intern
 from headgate.collector.kernel import i64, kernel
-from headgate.collector.layout import Text
+from headgate.collector.memory import copy_bytes
+from headgate.collector.references import Text
 from headgate.collector.sampler.hashing import intern_pairs
 from headgate.collector.threshold import hex_digit, parse_threshold
 
