@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from native_rows import differences, rows_of
 
+from headgate.collector.buckets import bucket_index
 from headgate.collector.dimension import Dimension, dimension_rows
 from headgate.collector.grouping import group, packed
 from headgate.collector.heap import Heap, intern
@@ -23,6 +24,8 @@ from headgate.collector.rollup import usage_rows, user_rows
 from headgate.collector.signals import Signal
 from headgate.collector.times import batches_by_day, seconds
 from headgate.collector.uses import Names, Uses
+from headgate.store import histogram
+from headgate.store.histogram import LARGEST_NS
 
 if TYPE_CHECKING:
     from headgate.collector.measures import Measures
@@ -199,6 +202,21 @@ def test_group(rows):
     assert len({rows[i] for i in groups.first}) == len(found) == len(set(rows))
     assert all(len({rows[i] for i in part}) == 1 for part in found)
     assert groups.count().tolist() == [len(part) for part in found]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.integers(0, 2**64 - 1)
+        | st.sampled_from([int(n) + step for n in LARGEST_NS[:-1] for step in (0, 1)]),
+        min_size=1,
+    )
+)
+@example([0, 1, 2, 2**53, 2**53 + 1, 2**63, 2**64 - 1])
+def test_buckets(durations):
+    """The kernel finds the bucket that a search among all bounds finds, on both sides of every bound."""
+    duration_ns = np.array(durations, np.uint64)
+    assert bucket_index(duration_ns).tolist() == histogram.bucket_index(duration_ns).tolist()
 
 
 @settings(max_examples=100)

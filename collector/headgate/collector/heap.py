@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.collector.kernel import i64, inlined, unchecked
-from headgate.collector.memory import address, byte_at, load64, same
+from headgate.collector.memory import AHEAD, address, byte_at, load64, prefetch, same
 from headgate.collector.references import Text
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ def intern_kernel(
     previous = 0
     for i in range(offset.size):
         size = length[i]
+        if i + AHEAD < offset.size:
+            prefetch(base, offset[i + AHEAD])
         # Attributes come in the same order span after span: guess from what followed the previous key last time.
         guess = follower[previous]
         if guess >= 0:

@@ -9,7 +9,7 @@ import numpy as np
 
 from headgate.collector.heap import Heap, intern
 from headgate.collector.kernel import i64, unchecked
-from headgate.collector.memory import address, store8
+from headgate.collector.memory import address, prefetch, store8
 from headgate.collector.native import (
     Encoded,
     encode_array,
@@ -191,6 +191,14 @@ def put_values(
         r = rows[n]
         place[n] = position
         start = first[r]
+        if n + 4 < rows.size:
+            ahead = first[rows[n + 4]]
+            if ahead < offset.size:
+                prefetch(base, offset[ahead])
+                prefetch(base, offset[ahead] + 64)
+                prefetch(base, offset[ahead] + 128)
+                prefetch(base, offset[ahead] + 192)
+                prefetch(base, offset[ahead] + 256)
         own = shape_first[of[r]]
         for k in range(own, own + first[r + 1] - start):
             i = start + order[k]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headgate.collector.buckets import bucket_index
 from headgate.collector.grouping import group
 from headgate.collector.keyed import expand
 from headgate.collector.native import Encoded, encode_array, encode_numbers
-from headgate.store.histogram import bucket_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

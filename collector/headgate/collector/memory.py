@@ -67,6 +67,24 @@ def _store(bits: int) -> Callable[..., Any]:
     return made
 
 
+def _prefetch(_: Any, address: Any, place: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        byte, flag = ir.IntType(8), ir.IntType(32)
+        pointer = _pointer(builder, arguments[0], arguments[1], byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), flag, flag, flag])
+        module: Any = builder.module
+        function = module.declare_intrinsic("llvm.prefetch", [byte.as_pointer()], kind)
+        read, keep, data = flag(0), flag(3), flag(1)
+        builder.call(function, [pointer, read, keep, data])
+        return context.get_dummy_value()
+
+    integers = isinstance(address, types.Integer) and isinstance(place, types.Integer)
+    return (types.void(types.int64, types.int64), generate) if integers else None
+
+
+AHEAD = 16
+"""How many rows ahead of their use bytes are asked for that lie far apart: as long as memory takes to answer."""
+
 if TYPE_CHECKING:
 
     def address(array: NDArray[Any]) -> int:
@@ -81,6 +99,9 @@ if TYPE_CHECKING:
     def load64(base: int, place: int) -> np.uint64:
         """Return 8 bytes as a little-endian number."""
 
+    def prefetch(base: int, place: int) -> None:
+        """Ask for the bytes around a place, which may lie anywhere, before they are used."""
+
     def store8(base: int, place: int, value: int) -> None:
         """Write one byte, the lowest of `value`."""
 
@@ -91,6 +112,7 @@ else:
     byte_at = _load(8, types.int64)
     load32 = _load(32, types.uint64)
     load64 = _load(64, types.uint64)
+    prefetch = intrinsic(_prefetch)
     store8 = _store(8)
     store64 = _store(64)
 

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headgate.collector.kernel import i64, inlined, unchecked
-from headgate.collector.memory import address, byte_at, copy, load64, store8, store64
+from headgate.collector.memory import (
+    AHEAD,
+    address,
+    byte_at,
+    copy,
+    load64,
+    prefetch,
+    store8,
+    store64,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,6 +101,8 @@ def put_strings(
     base, size, to, room = address(buffer), buffer.size, address(out), out.size
     position = i64(0)
     for i in range(offset.size):
+        if i + AHEAD < offset.size:
+            prefetch(base, offset[i + AHEAD])
         position = put_string(base, size, offset[i], length[i], to, room, position)
         if position < 0:
             return -1
@@ -122,6 +133,8 @@ def put_hex(
     position = i64(0)
     for i in range(offset.size):
         size, start = length[i], offset[i]
+        if i + AHEAD < offset.size:
+            prefetch(base, offset[i + AHEAD])
         if size < 0 or start < 0 or size > buffer.size - start:
             return -1
         if out.size - position - varint_size(2 * size) < 2 * size:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.collector.kernel import i64, inlined, kernel, unchecked
-from headgate.collector.memory import address, byte_at, load32, load64
+from headgate.collector.memory import AHEAD, address, byte_at, load32, load64, prefetch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +85,10 @@ def xxh64_kernel(
     out: NDArray[np.uint64],
 ) -> None:
     """Hash every string; an empty string is 0."""
+    base = address(buffer)
     for i in range(offset.size):
+        if i + AHEAD < offset.size:
+            prefetch(base, offset[i + AHEAD])
         out[i] = xxh64_one(buffer, offset[i], length[i]) if length[i] > 0 else np.uint64(0)
 
 
