@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -15,8 +17,10 @@ from headgate.collector.errors import Permanent, Retryable
 from headgate.collector.journal import SegmentFile
 from headgate.collector.ledger import Entry
 from headgate.collector.plan import Plan, mark_inserted, read_plan, write_plan
-from headgate.collector.process import Request, process
+from headgate.collector.policy import Policy
+from headgate.collector.process import Request, process, process_sampled
 from headgate.collector.quarantine import Quarantine
+from headgate.collector.sampling import Sampler
 from headgate.collector.segment import Segment
 from headgate.collector.signals import Signal
 from headgate.collector.warmup import warm_up
@@ -43,8 +47,20 @@ class Deliverer:
         path.write_bytes(b"segment")
         return Segment(SegmentFile(path, identity, 7), (requests, list(entries)))
 
-    def deliver(self, segment):
-        return Delivery(self._store, self.quarantine, retry_s=0.001).deliver(segment)
+    def sampler(self, policy=None):
+        return Sampler(
+            self._directory,
+            policy or Policy(),
+            new_id=lambda: os.urandom(16).hex(),
+            monotonic_s=time.monotonic,
+        )
+
+    def deliver(self, segment, policy=None):
+        sampler = self.sampler(policy)
+        delivery_ = Delivery(self._store, self.quarantine, sampler, retry_s=0.001)
+        delivered = delivery_.deliver(segment)
+        sampler.persist()
+        return delivered
 
     def kept(self) -> list[str]:
         return sorted(path.name for path in (self._directory / "quarantine").iterdir())
@@ -66,12 +82,12 @@ def poison(monkeypatch):
     """Make processing fail for requests that hold these bytes, as a defect of ours would, for want of a real one."""
     marks = []
 
-    def processing(requests, entries=()):
+    def processing(requests, *how):
         if any(mark in one.body for mark in marks for one in requests):
             raise IndexError("a defect")
-        return process(requests, entries)
+        return process_sampled(requests, *how)
 
-    monkeypatch.setattr(delivery, "process", processing)
+    monkeypatch.setattr(delivery, "process_sampled", processing)
     return marks
 
 
@@ -150,13 +166,13 @@ def test_versions_do_not_mix_within_a_segment(deliverer, store, monkeypatch, cap
         with pytest.raises(SystemExit):
             deliverer.deliver(half_done)
 
-    def upgraded(requests, entries=()):
-        blocks = process(requests, entries)
-        return [blocks[0], *blocks]
+    def upgraded(*how):
+        processed = process_sampled(*how)
+        return replace(processed, blocks=[processed.blocks[0], *processed.blocks])
 
     with monkeypatch.context() as patch:
         patch.setattr(delivery, "code_version", lambda: "later")
-        patch.setattr(delivery, "process", upgraded)
+        patch.setattr(delivery, "process_sampled", upgraded)
         assert deliverer.deliver(half_done).stored == {}
     assert "stored in part by another version" in caplog.text
     assert not half_done.file.path.exists()
@@ -201,7 +217,7 @@ def plan_of(segment):
 def test_a_plan_cut_off_at_any_byte_counts_as_none(tmp_path):
     """Nothing was inserted before the plan was whole; behind it marks count, one a block."""
     path = tmp_path / "a.plan"
-    written = Plan("code", (("t/0", 3), ("u/1", 4)))
+    written = Plan("code", (("t/0", 3), ("u/1", 4)), b"what\nwas..chosen")
     assert read_plan(path) is None
     write_plan(path, written)
     whole = path.read_bytes()
@@ -247,12 +263,12 @@ def test_a_lack_of_memory_divides_nothing(deliverer, store, monkeypatch):
     deliverer.deliver(segment)
     failures = [MemoryError(), OSError("no"), MemoryError()]
 
-    def short(requests, entries=()):
+    def short(requests, *how):
         if failures:
             raise failures.pop()
-        return process(requests, entries)
+        return process_sampled(requests, *how)
 
-    monkeypatch.setattr(delivery, "process", short)
+    monkeypatch.setattr(delivery, "process_sampled", short)
     deliverer.deliver(segment)
     assert failures == []
     check_books(store, [1, 2, 3])
@@ -278,13 +294,15 @@ def test_a_quarantine_that_cannot_be_written_is_waited_for(deliverer, store, poi
 def test_a_block_that_is_never_taken_is_put_aside(deliverer, store, monkeypatch, caplog):
     """The engine finds its bytes wrong: they are kept, the other tables have their rows."""
 
-    def spoiled(requests, entries=()):
-        return [
+    def spoiled(requests, *how):
+        processed = process_sampled(requests, *how)
+        blocks = [
             Block(b.table, b.rows, b.data[:-3] if b.table == "events" else b.data)
-            for b in process(requests, entries)
+            for b in processed.blocks
         ]
+        return replace(processed, blocks=blocks)
 
-    monkeypatch.setattr(delivery, "process", spoiled)
+    monkeypatch.setattr(delivery, "process_sampled", spoiled)
     deliverer.deliver(deliverer.segment([1, 2]))
     assert store.client().query(COUNT_EVENTS).result_rows == [(0,)]
     assert ledger(store)["Stored"] == 2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,10 +59,32 @@ def test_thinned_windows_are_nested_samples_of_people():
     assert abs(seen / p - truth) <= 4.5 * math.sqrt(truth * (1 - p) / p)
 
 
-def test_a_person_is_the_user_the_session_or_the_trace():
-    """Rows of nobody known go by their session, and rows without one by their trace."""
-    user, session, trace = (np.array(x, np.uint64) for x in ([7, 0, 0], [5, 6, 0], [1, 2, 3]))
-    assert person(user, session, trace).tolist() == [7, 6, 3]
+def test_a_person_is_the_same_in_the_collector_and_in_the_store(store):
+    """The user, else the session, else the trace, else the time: `events.Person` is whom the collector keeps."""
+    rng = np.random.default_rng(2)
+    rows = [
+        {
+            "Timestamp": f"2026-09-23 10:00:00.{number:09d}",
+            "UserHash": 7 + number if number % 5 == 0 else 0,
+            "SessionId": f"session {number}" if number % 3 == 0 else "",
+            "TraceId": rng.bytes(16).hex() if number % 2 == 0 else "",
+        }
+        for number in range(60)
+    ]
+    text = "\n".join(map(json.dumps, rows))
+    store.client().raw_insert("events", None, text, fmt="JSONEachRow")
+    found = store.client().query("SELECT Person FROM events ORDER BY Timestamp").result_rows
+    sessions = [row["SessionId"].encode() for row in rows]
+    traces = [row["TraceId"] for row in rows]
+    expected = person(
+        np.array([row["UserHash"] for row in rows], np.uint64),
+        np.array([xxhash.xxh64_intdigest(s) if s else 0 for s in sessions], np.uint64),
+        np.array([trace != "" for trace in traces]),
+        np.array([int(trace[16:] or "0", 16) for trace in traces], np.uint64),
+        np.datetime64("2026-09-23T10:00:00", "ns").astype(np.int64) + np.arange(60),
+    )
+    assert [who for (who,) in found] == expected.tolist()
+    assert len(set(expected.tolist())) == 60
 
 
 def test_a_budget_of_nothing_is_refused():

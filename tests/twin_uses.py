@@ -158,7 +158,7 @@ def log_use(record: Any, resource: Any, row: Row) -> Row | None:
         "Kind": b"Event",
         "Entry": True,
         "Outcome": _outcome(error_type, late=False) if failed else b"ok",
-        "Weight": 1.0,
+        "Weight": weight(b"ot=th:" + _text(own, b"sampling.threshold")),
         "Fingerprint": fingerprint(error_type, stack, message) if failed else 0,
         "ErrorType": error_type,
         "ErrorMessage": message,

@@ -12,10 +12,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from headgate.collector.decisions import Chosen, Decisions
 from headgate.collector.errors import Permanent, Retryable
 from headgate.collector.ledger import Entry, minute_of
 from headgate.collector.plan import Plan, code_version, mark_inserted, read_plan, write_plan
-from headgate.collector.process import Request, process
+from headgate.collector.policy import Policy
+from headgate.collector.process import Processed, Request, process_sampled
+from headgate.collector.rules import Rules
+from headgate.collector.sample import NotChosen, Sampling
 from headgate.collector.writer import insert_block
 
 if TYPE_CHECKING:
@@ -23,8 +27,10 @@ if TYPE_CHECKING:
 
     from headgate.collector.block import Block
     from headgate.collector.quarantine import Quarantine
+    from headgate.collector.sampling import Sampler
     from headgate.collector.segment import Segment
     from headgate.collector.signals import Signal
+    from headgate.collector.states import States
     from headgate.store import Store
 
 log = logging.getLogger(__name__)
@@ -37,17 +43,37 @@ class Delivered:
 
     stored: Counter[Signal] = field(default_factory=Counter)
     rejected: Counter[Signal] = field(default_factory=Counter)
+    sampled_out: Counter[Signal] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt at a segment: `earlier` is what its plan has chosen, the others grow part by part."""
+
+    earlier: Decisions | None
+    states: States | None
+    delivered: Delivered = field(default_factory=Delivered)
+    chosen: dict[str, Chosen] = field(default_factory=dict)
 
 
 class Delivery:
     """Delivers segments one at a time, in one thread."""
 
     def __init__(
-        self, store: Store, quarantine: Quarantine, retry_s: float = 0.2, retry_max_s: float = 5.0
+        self,
+        store: Store,
+        quarantine: Quarantine,
+        sampler: Sampler | None = None,
+        retry_s: float = 0.2,
+        retry_max_s: float = 5.0,
     ) -> None:
-        """Wait `retry_s` before the second attempt, twice as long before each further one, `retry_max_s` at most."""
+        """Wait `retry_s` before the second attempt, twice as long before each further one, `retry_max_s` at most.
+
+        Without a sampler everything is kept.
+        """
         self._store = store
         self._quarantine = quarantine
+        self._sampler = sampler
         self._retry_s = retry_s
         self._retry_max_s = retry_max_s
         self._stopping = threading.Event()
@@ -96,52 +122,92 @@ class Delivery:
     def _attempt(
         self, segment: Segment, requests: Sequence[Request], entries: Sequence[Entry]
     ) -> Delivered:
-        delivered = Delivered()
+        planned = read_plan(segment.file.plan_path)
+        attempt = self._begin(segment, planned and planned[0])
         blocks: list[tuple[str, Block]] = []
-        for name, made in self._parts(segment.file.id, requests, entries, delivered):
+        for name, made in self._parts(segment.file.id, requests, entries, attempt):
             blocks += [(f"{name}/{b.table}/{number}", b) for number, b in enumerate(made)]
-        plan = Plan(code_version(), tuple((token, block.rows) for token, block in blocks))
-        done = self._plan(segment, plan)
+        done = self._plan(segment, planned, [(token, b.rows) for token, b in blocks], attempt)
         for token, block in blocks[done:]:
             self._insert(token, block)
             mark_inserted(segment.file.plan_path)
+        delivered = attempt.delivered
         for request in requests:
             delivered.stored[request.signal] += request.items
         delivered.stored.subtract(delivered.rejected)
+        delivered.stored.subtract(delivered.sampled_out)
         return delivered
 
-    def _plan(self, segment: Segment, plan: Plan) -> int:
+    def _begin(self, segment: Segment, planned: Plan | None) -> _Attempt:
+        """Start from what the plan has chosen, or where the sampler is now; a plan without choices keeps everything."""
+        if planned is None:
+            if self._sampler is None:
+                return _Attempt(None, None)
+            self._sampler.refresh(self._store)
+            return _Attempt(None, self._sampler.states)
+        try:
+            earlier = Decisions.from_bytes(planned.sampling) if planned.sampling else None
+        except (ValueError, KeyError) as error:
+            raise _of_another_version(segment) from error
+        return _Attempt(earlier, None if earlier is None else earlier.states)
+
+    def _plan(
+        self,
+        segment: Segment,
+        planned: tuple[Plan, int] | None,
+        blocks: Sequence[tuple[str, int]],
+        attempt: _Attempt,
+    ) -> int:
         """Write the plan down and return 0, or return how many blocks an earlier attempt has inserted by it."""
-        path = segment.file.plan_path
-        earlier = read_plan(path)
-        if earlier is None:
-            write_plan(path, plan)
-            return 0
-        if not plan.continues(earlier[0]):
-            raise Permanent(
-                f"{segment.file.path.name} was stored in part by another version of the collector, which divided its"
-                " rows differently; to finish it, start that version with the segment and its plan in the journal"
-            )
-        return earlier[1]
+        sampling = b""
+        if attempt.states is not None and planned is None:
+            sampling = Decisions(attempt.chosen, attempt.states).to_bytes()
+        plan = Plan(code_version(), tuple(blocks), sampling)
+        if planned is None:
+            write_plan(segment.file.plan_path, plan)
+        elif not plan.continues(planned[0]):
+            raise _of_another_version(segment)
+        if self._sampler is not None and attempt.states is not None:
+            self._sampler.advance(attempt.states)
+        return planned[1] if planned else 0
 
     def _parts(
-        self, name: str, requests: Sequence[Request], entries: Sequence[Entry], delivered: Delivered
+        self, name: str, requests: Sequence[Request], entries: Sequence[Entry], attempt: _Attempt
     ) -> Iterator[tuple[str, list[Block]]]:
         """Process the requests together; where that fails, halve them until the request at fault stands alone."""
         try:
-            blocks = process(requests, entries)
+            processed = self._process(name, requests, entries, attempt)
         except (MemoryError, OSError):
             raise  # not the requests' fault: it may pass, and a repeat must not divide them differently
         except Exception:
             log.exception("cannot process %d requests of segment %s", len(requests), name)
             if len(requests) > 1:
                 middle = len(requests) // 2
-                yield from self._parts(f"{name}a", requests[:middle], entries, delivered)
-                yield from self._parts(f"{name}b", requests[middle:], (), delivered)
+                yield from self._parts(f"{name}a", requests[:middle], entries, attempt)
+                yield from self._parts(f"{name}b", requests[middle:], (), attempt)
                 return
-            lost = [self._put_aside(name, request, delivered) for request in requests]
-            blocks = process((), [*entries, *lost])
-        yield name, blocks
+            lost = [self._put_aside(name, request, attempt.delivered) for request in requests]
+            processed = self._process(name, (), [*entries, *lost], attempt)
+        attempt.delivered.sampled_out.update(processed.sampled_out)
+        if processed.chosen is not None:
+            attempt.chosen[name] = processed.chosen
+        attempt.states = processed.states or attempt.states
+        yield name, processed.blocks
+
+    def _process(
+        self, name: str, requests: Sequence[Request], entries: Sequence[Entry], attempt: _Attempt
+    ) -> Processed:
+        """Process one part by what its plan has chosen; where there is no plan yet, choose."""
+        earlier, sampler = attempt.earlier, self._sampler
+        if earlier is not None and name in earlier.parts:
+            repeated = Sampling(Policy(), 1, earlier.states, name, earlier.parts[name])
+            try:
+                return process_sampled(requests, entries, Rules(), repeated)
+            except NotChosen as error:
+                log.warning("part %s is sampled anew: %s", name, error)
+        if sampler is None or attempt.states is None:
+            return process_sampled(requests, entries, Rules(), None)
+        return process_sampled(requests, entries, Rules(), sampler.sampling(name, attempt.states))
 
     def _put_aside(self, name: str, request: Request, delivered: Delivered) -> Entry:
         path = self._quarantine.keep(f"{name}.{request.signal}.otlp", request.body)
@@ -188,3 +254,10 @@ class Delivery:
         while True:
             yield pause_s
             pause_s = min(2 * pause_s, self._retry_max_s)
+
+
+def _of_another_version(segment: Segment) -> Permanent:
+    return Permanent(
+        f"{segment.file.path.name} was stored in part by another version of the collector, which divided its"
+        " rows differently; to finish it, start that version with the segment and its plan in the journal"
+    )

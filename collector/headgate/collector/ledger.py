@@ -83,6 +83,15 @@ def minute_of(arrival_ns: int) -> int:
     return arrival_ns // (60 * NS_PER_SECOND) * 60
 
 
+def sampled_out(
+    batch: NDArray[np.int64], size: NDArray[np.int64], batches: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the items and bytes, by resource batch, of rows that are not kept: each row's batch and own size."""
+    items = np.bincount(batch, minlength=batches)
+    octets = np.bincount(batch, weights=size, minlength=batches)
+    return items, octets.astype(np.int64)
+
+
 def ledger_entries(
     heap: Heap,
     signal: Signal,
@@ -90,10 +99,12 @@ def ledger_entries(
     batches: Batches,
     services: Names,
     items: NDArray[np.int64],
+    out: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
 ) -> list[Entry]:
-    """Return what was stored of `requests`, decoded together; `services` and `items` are by resource batch.
+    """Return what became of `requests`, decoded together; `services` and `items` are by resource batch.
 
-    The bytes of a request that belong to no resource batch (a few at its front) go to its first service.
+    The bytes of a request that belong to no resource batch (a few at its front) go to its first service. `out` are the
+    items and bytes of `sampled_out`; what a batch has beside its items is stored as long as any of these is.
     """
     ends = np.cumsum([len(request.body) for request in requests])
     minutes = np.array([minute_of(request.arrival_ns) for request in requests])
@@ -105,17 +116,19 @@ def ledger_entries(
     size[-1] += ends[-1] - ranges.end[-1]
     # A batch may be empty, and then begins where its request ends.
     minute = minutes[np.searchsorted(ends, ranges.start, side="left")]
+    out_items, out_size = (np.zeros_like(items), np.zeros_like(size)) if out is None else out
+    out_size = np.where((items > 0) & (out_items == items), size, out_size)
     names = heap.read(services.distinct)
-    entries: dict[tuple[int, int], list[int]] = {}
-    keys = zip(minute.tolist(), services.code.tolist(), items.tolist(), size.tolist(), strict=True)
-    for at, service, count, octets in keys:
-        entry = entries.setdefault((at, service), [0, 0])
-        entry[0] += count
-        entry[1] += octets
-    return [
-        Entry(at, signal, names[service], "Stored", count, octets)
-        for (at, service), (count, octets) in entries.items()
-    ]
+    tally = Tally()
+    for fate, counts, octets in (
+        ("Stored", items - out_items, size - out_size),
+        ("SampledOut", out_items, out_size),
+    ):
+        columns = (minute, services.code, counts, octets)
+        for at, service, count, total in zip(*(c.tolist() for c in columns), strict=True):
+            if fate == "Stored" or count:
+                tally.add(Entry(at, signal, names[service], fate, count, total))
+    return tally.take()
 
 
 def ledger_block(entries: Sequence[Entry]) -> list[Block]:

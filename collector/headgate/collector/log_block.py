@@ -31,16 +31,22 @@ def log_blocks(
     attributes: Keyed,
     names: Text,
     time_ns: NDArray[np.int64],
+    keep: NDArray[np.int64] | None = None,
 ) -> list[Block]:
-    """Encode all records, in as many blocks as their days and bytes need; `names` are the event names."""
-    if not len(logs):
+    """Encode the records at `keep` (all, when None), in as many blocks as their days and bytes need.
+
+    `names` are the event names.
+    """
+    if keep is None:
+        keep = np.arange(len(logs))
+    if not keep.size:
         return []
     body = value_text(heap, logs.body)
     resource_row = logs.batches.scope_resource[logs.record_scope]
     size = row_sizes(logs.batches, logs.batches.scope_batch.children["log_records"], resource_row)
     blocks = []
-    for batch in batches_by_day(time_ns, size):
-        rows = np.arange(len(logs)) if batch is None else batch
+    for batch in batches_by_day(time_ns[keep], size[keep]):
+        rows = keep if batch is None else keep[batch]
         scopes, resources = logs.record_scope[rows], resource_row[rows]
         record, batches = logs.record, logs.batches
         severity = np.clip(record.int32("severity_number")[rows], 0, 255)

@@ -1,7 +1,7 @@
 """From a request's bytes to rows in ClickHouse; the only module that knows the order of the stages.
 
 receive:  bytes -> check -> retransmission? -> journal -> fdatasync -> acknowledge                   (any thread)
-process:  sealed segment -> decode, derive, roll up, encode -> plan -> insert with tokens -> release (one thread)
+process:  sealed segment -> derive, sample, roll up, encode -> plan -> insert with tokens -> release (one thread)
 
 Acknowledgement: `accept` returns a future that is done when the request is valid and its record is on disk, never
 before. What is acknowledged reaches ClickHouse exactly once: see `headgate.collector.journal` for every crash point.
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from headgate.collector.sampling import Sampler
     from headgate.store import Store
 
 __all__ = ["Limits", "Pipeline"]
@@ -57,10 +58,12 @@ class Pipeline:
         new_id: Callable[[], str],
         make_durable: Callable[[], None],
         limits: Limits = Limits(),  # noqa: B008  # frozen
+        sampler: Sampler | None = None,
     ) -> None:
         """Use `directory` for the journal; `new_id` returns 32 random hex digits.
 
-        `make_durable` returns when what the store has taken is on its disk, or raises OSError.
+        `make_durable` returns when what the store has taken is on its disk, or raises OSError. Without a sampler
+        everything is kept.
         """
         self._database = store.database
         self._clock_ns = clock_ns
@@ -75,9 +78,11 @@ class Pipeline:
             sealed=self._sealed,
         )
         self._retransmissions = Retransmissions(directory)
-        self._releaser = Releaser(self._journal, self._retransmissions, make_durable)
+        self._sampler = sampler
+        self._make_durable = make_durable
+        self._releaser = Releaser(self._journal, self._retransmissions, self._before_release)
         self.quarantine = Quarantine(directory / "quarantine")
-        self._delivery = Delivery(store, self.quarantine)
+        self._delivery = Delivery(store, self.quarantine, self._sampler)
         self._changed = threading.Condition()  # guards everything below
         self._filling = Filling(limits)
         self._sealing = False
@@ -89,6 +94,7 @@ class Pipeline:
         self._urgent = self._closing = self._finished = False
         self.received: Counter[Signal] = Counter()
         self.stored, self.rejected, self.duplicate = (Counter[Signal]() for _ in range(3))
+        self.sampled_out: Counter[Signal] = Counter()
         self._thread = threading.Thread(target=self._run, name="headgate-process", daemon=True)
 
     def start(self) -> None:
@@ -269,6 +275,7 @@ class Pipeline:
             with self._changed:
                 self.stored.update(delivered.stored)
                 self.rejected.update(delivered.rejected)
+                self.sampled_out.update(delivered.sampled_out)
                 if segment.contents is not None:
                     self._memory_bytes -= sum(len(r.body) for r in segment.contents[0])
                 self._waiting.popleft()
@@ -276,6 +283,12 @@ class Pipeline:
                 self._releaser.add(segment.file, self._clock_ns())
                 self._changed.notify_all()
         self._releaser.release(self._clock_ns())
+
+    def _before_release(self) -> None:
+        """Make durable what released segments would otherwise still tell."""
+        self._make_durable()
+        if self._sampler is not None:
+            self._sampler.persist()
 
     def _next(self) -> Segment | None:
         """Return the oldest sealed segment, sealing one when it is time; None when stopping and all is stored."""

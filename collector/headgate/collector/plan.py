@@ -1,5 +1,7 @@
 """What is to be inserted for a segment, written down before the first insert, and how far that has come.
 
+A plan holds what sampling has chosen, and the sampler's state after the segment: a repeat keeps the same rows.
+
 Exactly once rests on a repeat sending the same rows under the same tokens, and on ClickHouse remembering the tokens.
 The same code makes the same rows; a later version may not: a repeat that would divide them differently is refused, so
 that versions never mix within a segment. ClickHouse remembers a limited number of parts, and a segment with times of
@@ -16,19 +18,26 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import xxhash
+
 import headgate.collector
 import headgate.store
 from headgate.collector.quarantine import sync_directory
 
+_NOTHING = xxhash.xxh3_64_intdigest(b"")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`blocks` are (token, rows) in the order of insertion; `code` identifies what made them."""
+    """`blocks` are (token, rows) in the order of insertion; `code` identifies what made them.
+
+    `sampling` are the bytes of `headgate.collector.decisions`, empty where nothing was sampled.
+    """
 
     code: str
     blocks: tuple[tuple[str, int], ...]
+    sampling: bytes = b""
 
     def continues(self, earlier: Plan) -> bool:
         """Return whether this may finish what `earlier` began: the same tokens for the same rows.
@@ -46,20 +55,30 @@ def read_plan(path: Path) -> tuple[Plan, int] | None:
     None where there is no plan or its writing was cut off: nothing was inserted then. Raises OSError.
     """
     try:
-        line, end, marks = path.read_bytes().partition(b"\n")
+        line, end, rest = path.read_bytes().partition(b"\n")
         written = json.loads(line)
-        plan = Plan(written["code"], tuple((token, rows) for token, rows in written["blocks"]))
+        size = written.get("size", 0)  # plans of before there was sampling have none
+        sampling, marks = rest[:size], rest[size:]
+        whole = end and xxhash.xxh3_64_intdigest(sampling) == written.get("checksum", _NOTHING)
+        blocks = tuple((token, rows) for token, rows in written["blocks"])
+        plan = Plan(written["code"], blocks, sampling)
         boot = written["boot"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return (plan, len(marks) if boot and boot == boot_id() else 0) if end else None
+    return (plan, len(marks) if boot and boot == boot_id() else 0) if whole else None
 
 
 def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan durably. Raises OSError."""
-    written = {"code": plan.code, "boot": boot_id(), "blocks": plan.blocks}
+    written = {
+        "code": plan.code,
+        "boot": boot_id(),
+        "blocks": plan.blocks,
+        "size": len(plan.sampling),
+        "checksum": xxhash.xxh3_64_intdigest(plan.sampling),
+    }
     with path.open("wb") as file:
-        file.write(json.dumps(written).encode() + b"\n")
+        file.write(json.dumps(written).encode() + b"\n" + plan.sampling)
         file.flush()
         os.fsync(file.fileno())
     sync_directory(path.parent)

@@ -1,30 +1,31 @@
-"""Turn the requests of one segment into blocks: decode, derive, roll up, encode. Pure: same bytes, same blocks.
+"""Turn the requests of one segment into blocks: derive, sample, roll up, encode. Pure: same arguments, same blocks.
 
 Requests of one signal are decoded together, since OTLP requests written one after the other are again a request.
+Rollups, users and the ledger are of everything that arrived; only raw rows and event rows are sampled.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.collector.decode import Batches, decode_logs, decode_traces
-from headgate.collector.dimension import Dimension, dimensions_of
-from headgate.collector.heap import Heap
-from headgate.collector.keyed import Keyed, key_attributes
-from headgate.collector.ledger import Entry, ledger_block, ledger_entries
+from headgate.collector.derive import DerivedLogs, DerivedSpans, derive_logs, derive_spans, heap_of
+from headgate.collector.dimension import dimensions_of
+from headgate.collector.event_block import event_blocks
+from headgate.collector.ledger import Entry, ledger_block, ledger_entries, sampled_out
 from headgate.collector.log_block import log_blocks
-from headgate.collector.log_uses import event_names, log_uses
 from headgate.collector.metrics import decode_metrics, metric_blocks
+from headgate.collector.references import Text
+from headgate.collector.rollup_blocks import rollup_blocks
 from headgate.collector.rules import Rules
+from headgate.collector.sample import Samples, sample
+from headgate.collector.sampler import write_trace_state
+from headgate.collector.sampler.log_attributes import with_sampling
 from headgate.collector.signals import Signal
 from headgate.collector.span_block import span_blocks
-from headgate.collector.span_uses import span_uses
-from headgate.collector.times import first_set
-from headgate.collector.use_blocks import use_blocks
-from headgate.collector.uses import Uses, service_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.collector.block import Block
+    from headgate.collector.decisions import Chosen
+    from headgate.collector.derive import Rows
+    from headgate.collector.sample import Sample, Sampling
+    from headgate.collector.states import States
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,110 +49,157 @@ class Request:
     arrival_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """The blocks to insert, in the order to insert them, and what was sampled.
+
+    `chosen` is what a repeat needs, None where everything was kept; `states` are the sampler's after this.
+    """
+
+    blocks: list[Block]
+    sampled_out: Counter[Signal] = field(default_factory=Counter)
+    chosen: Chosen | None = None
+    states: States | None = None
+
+
 def process(
     requests: Sequence[Request],
     rejected: Sequence[Entry] = (),
     rules: Rules = Rules(),  # noqa: B008  # frozen
 ) -> list[Block]:
-    """Return the blocks to insert for these requests, in the order to insert them, the ledger last.
+    """Return the blocks of requests of which everything is kept; see `process_sampled`."""
+    return process_sampled(requests, rejected, rules, None).blocks
 
-    `rejected` are ledger entries of requests that were refused meanwhile.
+
+def process_sampled(
+    requests: Sequence[Request],
+    rejected: Sequence[Entry],
+    rules: Rules,
+    sampling: Sampling | None,
+) -> Processed:
+    """Return the blocks to insert for these requests, the ledger last; without `sampling` everything is kept.
+
+    `rejected` are ledger entries of requests that were refused meanwhile. Raises NotChosen when the requests are not
+    those that `sampling` has chosen from.
     """
+    of = {signal: [r for r in requests if r.signal is signal] for signal in Signal}
+    spans = derive_spans(of[Signal.TRACES]) if of[Signal.TRACES] else None
+    logs = derive_logs(of[Signal.LOGS]) if of[Signal.LOGS] else None
+    samples = Samples() if sampling is None else sample(spans, logs, sampling)
     blocks: list[Block] = []
     entries = list(rejected)
-    for signal in Signal:
-        chosen = [request for request in requests if request.signal is signal]
-        if chosen:
-            made, counted = _STAGES[signal](chosen, rules)
-            blocks += made
-            entries += counted
-    return [*blocks, *ledger_block(entries)]
+    out: Counter[Signal] = Counter()
+    if spans is not None:
+        blocks += _traces(spans, rules, samples)
+        entries += _entries(Signal.TRACES, of[Signal.TRACES], spans.rows, samples.spans, out)
+    if of[Signal.METRICS]:
+        heap = heap_of(of[Signal.METRICS])
+        metrics = decode_metrics(heap.buffer)
+        made, services, items = metric_blocks(heap, metrics, of[Signal.METRICS][0].arrival_ns)
+        blocks += made
+        entries += ledger_entries(
+            heap, Signal.METRICS, of[Signal.METRICS], metrics.batches, services, items
+        )
+    if logs is not None:
+        blocks += _logs(logs, rules, samples)
+        entries += _entries(Signal.LOGS, of[Signal.LOGS], logs.rows, samples.logs, out)
+    if samples.chosen is not None and samples.chosen.history is not None:
+        blocks.append(samples.chosen.history)
+    blocks += ledger_block(entries)
+    return Processed(blocks, out, samples.chosen, samples.states)
 
 
-def _arrival_ns(requests: Sequence[Request]) -> int:
-    """Return the time that stands in for missing ones."""
-    return requests[0].arrival_ns
+def _traces(derived: DerivedSpans, rules: Rules, samples: Samples) -> list[Block]:
+    heap, uses, kept = derived.rows.heap, derived.uses, samples.spans
+    trace_state = derived.spans.span.text("trace_state")
+    keep = None
+    if kept is not None:
+        keep = kept.index
+        given, final = derived.rows.upstream[keep], kept.threshold[keep]
+        written = write_trace_state(heap, trace_state.take(keep), given, final)
+        trace_state = _replaced(trace_state, keep, written)
+        uses = replace(uses, adjusted=kept.adjusted)
+    return [
+        *span_blocks(
+            heap,
+            derived.spans,
+            uses,
+            derived.resource,
+            derived.attributes,
+            derived.event,
+            derived.link,
+            trace_state,
+            keep,
+        ),
+        *_uses(replace(derived, uses=uses), rules, samples),
+    ]
 
 
-def _heap(requests: Sequence[Request]) -> Heap:
-    return Heap.joined([request.body for request in requests])
+def _logs(derived: DerivedLogs, rules: Rules, samples: Samples) -> list[Block]:
+    heap, attributes, kept = derived.rows.heap, derived.attributes, samples.logs
+    keep = None
+    if kept is not None:
+        keep = kept.index
+        if kept.changes.any():
+            threshold = np.where(kept.changes, kept.threshold, -1)
+            given = derived.logs.attributes
+            attributes = with_sampling(heap, given, kept.kept, threshold, kept.randomness)
+    return [
+        *log_blocks(
+            heap,
+            derived.logs,
+            derived.rows.services,
+            derived.resource,
+            derived.scope,
+            attributes,
+            derived.names,
+            derived.time_ns,
+            keep,
+        ),
+        *_uses(derived, rules, samples),
+    ]
 
 
-def _dimensions(
-    heap: Heap,
-    rules: Rules,
-    uses: Uses,
-    attributes: Keyed,
-    resource: Keyed,
-    owner: NDArray[np.int64],
-) -> list[Dimension]:
-    """Return the dimensions of the entries among `uses`; `owner` is the resource of each row of the signal."""
+def _uses(derived: DerivedSpans | DerivedLogs, rules: Rules, samples: Samples) -> list[Block]:
+    """Encode what is kept of uses, by person, and what is counted."""
+    rows, uses = derived.rows, derived.uses
+    if not len(uses):
+        return []
     source = uses.source[uses.entry]
-    return dimensions_of(heap, rules.dimensions, attributes, source, resource, owner[source])
-
-
-def _process_traces(requests: Sequence[Request], rules: Rules) -> tuple[list[Block], list[Entry]]:
-    heap = _heap(requests)
-    spans = decode_traces(heap.buffer)
-    batches = spans.batches
-    resource, attributes, event, link = key_attributes(
-        heap,
-        [
-            batches.resource_attributes,
-            spans.attributes,
-            spans.event_attributes,
-            spans.link_attributes,
-        ],
+    dimensions = dimensions_of(
+        rows.heap,
+        rules.dimensions,
+        derived.attributes,
+        source,
+        derived.resource,
+        rows.resource_row[source],
     )
-    services = service_names(heap, resource)
-    uses = span_uses(heap, spans, services, attributes, event, _arrival_ns(requests))
-    owner = batches.scope_resource[spans.span_scope]
-    dimensions = _dimensions(heap, rules, uses, attributes, resource, owner)
-    blocks = [
-        *span_blocks(heap, spans, uses, resource, attributes, event, link),
-        *use_blocks(heap, uses, attributes, dimensions),
+    person, threshold = samples.thinning(derived)
+    return [
+        *event_blocks(rows.heap, uses, derived.attributes, person, threshold),
+        *rollup_blocks(rows.heap, uses, dimensions),
     ]
-    items = np.bincount(owner, minlength=len(batches.resource_batch))
-    return blocks, ledger_entries(heap, Signal.TRACES, requests, batches, services, items)
 
 
-def _process_logs(requests: Sequence[Request], rules: Rules) -> tuple[list[Block], list[Entry]]:
-    heap = _heap(requests)
-    logs = decode_logs(heap.buffer)
-    batches: Batches = logs.batches
-    resource, scope, attributes = key_attributes(
-        heap, [batches.resource_attributes, batches.scope_attributes, logs.attributes]
-    )
-    services = service_names(heap, resource)
-    time_ns = first_set(
-        _arrival_ns(requests),
-        logs.record.uint64("time_unix_nano"),
-        logs.record.uint64("observed_time_unix_nano"),
-    )
-    names = event_names(heap, logs, attributes)
-    uses = log_uses(heap, logs, services, attributes, names, time_ns)
-    owner = batches.scope_resource[logs.record_scope]
-    dimensions = _dimensions(heap, rules, uses, attributes, resource, owner)
-    blocks = [
-        *log_blocks(heap, logs, services, resource, scope, attributes, names, time_ns),
-        *use_blocks(heap, uses, attributes, dimensions),
-    ]
-    items = np.bincount(owner, minlength=len(batches.resource_batch))
-    return blocks, ledger_entries(heap, Signal.LOGS, requests, batches, services, items)
+def _replaced(text: Text, rows: NDArray[np.int64], by: Text) -> Text:
+    offset, length = text.offset.copy(), text.length.copy()
+    offset[rows], length[rows] = by.offset, by.length
+    return Text(offset, length)
 
 
-def _process_metrics(
+def _entries(
+    signal: Signal,
     requests: Sequence[Request],
-    rules: Rules,  # noqa: ARG001  # as the other stages
-) -> tuple[list[Block], list[Entry]]:
-    heap = _heap(requests)
-    metrics = decode_metrics(heap.buffer)
-    blocks, services, items = metric_blocks(heap, metrics, _arrival_ns(requests))
-    return blocks, ledger_entries(heap, Signal.METRICS, requests, metrics.batches, services, items)
-
-
-_STAGES = {
-    Signal.TRACES: _process_traces,
-    Signal.METRICS: _process_metrics,
-    Signal.LOGS: _process_logs,
-}
+    rows: Rows,
+    kept: Sample | None,
+    out: Counter[Signal],
+) -> list[Entry]:
+    """Return the ledger's entries of a signal that may be sampled; what is sampled out is added to `out`."""
+    batches = rows.batches
+    items = np.bincount(rows.resource_row, minlength=len(batches.resource_batch))
+    gone = None
+    if kept is not None and not kept.kept.all():
+        dropped = np.flatnonzero(~kept.kept)
+        out[signal] += dropped.size
+        gone = sampled_out(rows.resource_row[dropped], rows.size[dropped], items.size)
+    return ledger_entries(rows.heap, signal, requests, batches, rows.services, items, gone)

@@ -71,9 +71,13 @@ def span_blocks(  # one argument a level of OTLP
     attributes: Keyed,
     event: Keyed,
     link: Keyed,
+    trace_state: Text,
     keep: NDArray[np.int64] | None = None,
 ) -> list[Block]:
-    """Encode the spans at `keep` (all, when None), in as many blocks as their days and bytes need."""
+    """Encode the spans at `keep` (all, when None), in as many blocks as their days and bytes need.
+
+    `trace_state` is by span: as it is to be stored.
+    """
     if keep is None:
         keep = np.arange(len(spans))
     if not keep.size:
@@ -84,7 +88,18 @@ def span_blocks(  # one argument a level of OTLP
     for batch in batches_by_day(uses.time_ns[keep], size[keep]):
         rows = keep if batch is None else keep[batch]
         blocks.append(
-            _block(heap, spans, uses, resource, attributes, event, link, rows, resource_row[rows])
+            _block(
+                heap,
+                spans,
+                uses,
+                resource,
+                attributes,
+                event,
+                link,
+                trace_state,
+                rows,
+                resource_row[rows],
+            )
         )
     return blocks
 
@@ -97,6 +112,7 @@ def _block(
     attributes: Keyed,
     event: Keyed,
     link: Keyed,
+    trace_state: Text,
     rows: NDArray[np.int64],
     resource_row: NDArray[np.int64],
 ) -> Block:
@@ -109,7 +125,7 @@ def _block(
         "TraceId": encode_hex(heap.buffer, span.text("trace_id").take(rows)),
         "SpanId": encode_hex(heap.buffer, span.text("span_id").take(rows)),
         "ParentSpanId": encode_hex(heap.buffer, span.text("parent_span_id").take(rows)),
-        "TraceState": encode_strings(heap.buffer, span.text("trace_state").take(rows)),
+        "TraceState": encode_strings(heap.buffer, trace_state.take(rows)),
         "SpanName": encode_names(heap, uses.operation.take(rows)),
         "SpanKind": encode_choice(uses.kind[rows], SPAN_KINDS),
         "ServiceName": encode_names(heap, uses.service.take(rows)),

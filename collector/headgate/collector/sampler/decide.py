@@ -57,15 +57,18 @@ class Kept:
 class Decision:
     """The thresholds of a segment's traces and what they come from.
 
-    `trace` is each row's trace, `threshold` each trace's T (DROP: dropped by rule): all that a repetition needs.
-    `requests` and `rows` are the window's counts and `probability` what the law makes of them; `cap` is the fair
-    share of a stratum in requests a minute (infinite: everything is kept); `expected_requests` and `expected_rows`
-    are what the segment is expected to keep; `state` is for the next segment.
+    `traces` are the segment's, `threshold` each trace's T (DROP: dropped by rule): all that a repetition needs.
+    `counted` are the rows that count as requests, `passing` is each trace's probability of being kept, given that it
+    arrived. `requests` and `rows` are the window's counts and `probability` what the law makes of them; `cap` is the
+    fair share of a stratum in requests a minute (infinite: everything is kept); `expected_requests` and
+    `expected_rows` are what the segment is expected to keep; `state` is for the next segment.
     """
 
-    trace: NDArray[np.int64]
+    traces: Traces
     threshold: NDArray[np.int64]
     rows_kept: Kept
+    counted: NDArray[np.int64]
+    passing: NDArray[np.float64]
     requests: float
     rows: float
     probability: float
@@ -73,6 +76,11 @@ class Decision:
     expected_requests: float
     expected_rows: float
     state: State
+
+    @property
+    def trace(self) -> NDArray[np.int64]:
+        """Return the number of each row's trace."""
+        return self.traces.trace
 
 
 def keep(traces: Traces, threshold: NDArray[np.int64]) -> Kept:
@@ -87,7 +95,10 @@ def keep(traces: Traces, threshold: NDArray[np.int64]) -> Kept:
 
 
 def repeat(arrivals: Arrivals, threshold: NDArray[np.int64], key: int) -> Kept:
-    """Keep what was kept the first time, from the thresholds in the segment's plan."""
+    """Keep what was kept the first time, from the thresholds in the segment's plan.
+
+    Raises ValueError when these are not the thresholds of this segment's traces.
+    """
     traces = group_traces(arrivals, key)
     if len(traces) != threshold.size:
         raise ValueError(
@@ -141,9 +152,11 @@ def decide(arrivals: Arrivals, law: Law, state: State) -> Decision:
     remembered = (threshold < recalled) | (dropping & ~was_dropped)
     remembered &= traces.identity != 0
     return Decision(
-        trace=traces.trace,
+        traces=traces,
         threshold=threshold,
         rows_kept=keep(traces, threshold),
+        counted=request,
+        passing=passing,
         requests=observed.requests,
         rows=observed.rows,
         probability=probability,

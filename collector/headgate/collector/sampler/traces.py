@@ -3,7 +3,8 @@
 Rules that hold here:
 - A row without a trace id (a log record outside any trace) is a trace of its own.
 - R of a trace is the first explicit randomness (`rv`) among its rows, else the low 56 bits of its id, else a keyed hash
-  of the segment's id and the row's position: nobody outside can foresee it, and the same segment draws it again.
+  of the segment's id and the row's position: nobody outside can foresee it, and the same segment draws it again. Of a
+  row that has passed an upstream threshold T with an R that is not known here, that hash is drawn from T..2^56.
 - An upstream threshold T that its own R does not pass was not used with R. It says nothing then, so it is taken for
   absent and is to be erased from the row (OpenTelemetry: tracestate handling).
 - Requests are entry rows, plus one for each trace without any; traces that a rule drops have none.
@@ -127,6 +128,7 @@ def _describe(
     low: NDArray[np.uint64],
     entry: NDArray[np.bool_],
     given: NDArray[np.int64],
+    passed: NDArray[np.int64],
     keep: NDArray[np.bool_],
     drop: NDArray[np.bool_],
     segment_hi: np.uint64,
@@ -158,6 +160,9 @@ def _describe(
                 place = mix64(np.uint64(first[t]) ^ segment_hi)
                 drawn = mix64(place + segment_lo)
             randomness[t] = i64(drawn & MASK56)
+            if identity[t] == 0 and passed[first[t]] > 0:
+                room_above = 72057594037927936 - passed[first[t]]
+                randomness[t] = passed[first[t]] + randomness[t] % room_above
 
 
 @kernel
@@ -193,6 +198,7 @@ def group_traces(arrivals: Arrivals, key: int) -> Traces:
         arrivals.trace_lo,
         arrivals.entry,
         arrivals.randomness,
+        arrivals.upstream,
         arrivals.keep,
         arrivals.drop,
         np.uint64(arrivals.segment[0]),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BUCKET_NS = 250_000_000
 BUCKETS = 241  # 60 seconds, and the quarter second that the window begins in
+LONGEST = 4 * 6 * 3600  # six hours
 _REQUESTS, _ROWS, _REQUESTS_SURPLUS, _ROWS_SURPLUS = range(4)
 
 
@@ -37,28 +38,30 @@ class Window:
     ) -> Observed:
         """Add arrivals, at least one, in any order; the masks say which count as requests and which as rows.
 
-        What seems to have arrived before the segment before it counts as arriving with that one's last. A clock that
-        was set back by more than the window takes the window with it. Either way, what was counted stays counted.
+        What seems to have arrived before the segment before it counts as arriving with that one's last. A segment may
+        reach over more than the window, when it had to wait: each of its arrivals still counts in its own minute, up
+        to LONGEST before the last. A clock that was set back by more than the window takes the window with it. Either
+        way, what was counted stays counted.
         """
         bucket = arrival_ns // BUCKET_NS
         last = int(bucket.max())
-        moved = last - self.head
-        if -BUCKETS < moved < 0:
+        if -BUCKETS < last - self.head < 0:
             last = self.head
         moved = max(0, last - self.head)
-        series = np.zeros((2 * BUCKETS, 4))
-        if moved < 2 * BUCKETS:
-            start = BUCKETS - moved
-            series[max(0, start) : start + BUCKETS] = self.sums[max(0, -start) :]
-        place = np.maximum(bucket - last, -min(moved, BUCKETS - 1)) + 2 * BUCKETS - 1
+        reach = min(moved, LONGEST)
+        series = np.zeros((BUCKETS + reach, 4))
+        if moved <= LONGEST:
+            series[:BUCKETS] = self.sums
+        place = np.maximum(bucket - last, -reach) + BUCKETS + reach - 1
         peaks = []
         for column, counted in enumerate((request, row)):
-            arrived = np.bincount(place[counted], minlength=2 * BUCKETS)
+            arrived = np.bincount(place[counted], minlength=BUCKETS + reach)
             series[:, column] += arrived
             total = np.cumsum(series[:, column])
-            sliding = total[BUCKETS:] - total[:BUCKETS]
-            peaks.append(float(sliding[arrived[BUCKETS:] > 0].max(initial=0.0)))
-        return Observed(Window(last, series[BUCKETS:]), peaks[0], peaks[1])
+            sliding = total.copy()
+            sliding[BUCKETS:] -= total[:-BUCKETS]
+            peaks.append(float(sliding[arrived > 0].max(initial=0.0)))
+        return Observed(Window(last, series[reach:]), peaks[0], peaks[1])
 
     @property
     def requests_surplus(self) -> float:

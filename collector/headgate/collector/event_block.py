@@ -1,4 +1,4 @@
-"""Uses as blocks: `events` (sampled detail), and what is counted exactly."""
+"""Uses as blocks of `events`, thinned by person."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from headgate.collector.native import (
     encode_strings,
 )
 from headgate.collector.outcome import OUTCOMES
-from headgate.collector.rollup_blocks import rollup_blocks
+from headgate.collector.sampler.people import persons_kept
+from headgate.collector.sampler.thresholds import weight_of
 from headgate.collector.span_block import encode_choice, encode_names, encode_text_names
 from headgate.collector.times import batches_by_day
 from headgate.collector.uses import EVENT_KIND, Uses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import NDArray
 
-    from headgate.collector.dimension import Dimension
     from headgate.collector.heap import Heap
 
 _EVENT_KINDS = ("span", "event")
 
 
-def use_blocks(
-    heap: Heap, uses: Uses, attributes: Keyed, dimensions: Sequence[Dimension]
+def event_blocks(
+    heap: Heap, uses: Uses, attributes: Keyed, person: NDArray[np.uint64], threshold: int
 ) -> list[Block]:
-    """Encode what is counted and what is kept of `uses`; `attributes` are those of the signal's own rows."""
-    if not len(uses):
-        return []
-    return [*_events(heap, uses, attributes), *rollup_blocks(heap, uses, dimensions)]
+    """Encode the entries of `uses` whose person passes a threshold; `person` is by entry.
 
-
-def _events(heap: Heap, uses: Uses, attributes: Keyed) -> list[Block]:
+    `attributes` are those of the signal's own rows.
+    """
     entries = np.flatnonzero(uses.entry)
+    if threshold:
+        entries = entries[persons_kept(person, threshold)]
     if not entries.size:
         return []
+    thinned = float(weight_of(np.array([threshold]))[0])
     source = uses.source[entries]
     size = text_sizes(attributes, source) + 200
     blocks = []
@@ -66,7 +66,7 @@ def _events(heap: Heap, uses: Uses, attributes: Keyed) -> list[Block]:
             "ErrorMessage": encode_strings(heap.buffer, uses.error_message.take(rows)),
             "Value": encode_nullable(encode_numbers(np.where(null, 0.0, value)), null),
             "Attributes": encode_map(heap.buffer, attributes, uses.source[rows]),
-            "Weight": encode_numbers(uses.adjusted[rows]),
+            "Weight": encode_numbers(uses.adjusted[rows] * thinned),
             "UpstreamWeight": encode_numbers(uses.adjusted[rows]),
         }
         blocks.append(make_block("events", rows.size, columns))

@@ -1,0 +1,140 @@
+"""The sampler of one collector: its policy, which may change at any time, its states, how many collectors there are.
+
+Where the states live: in the plan of every segment that is still in the journal, each as they were after it, and in
+`sampler.state` beside the segments, written before segments are released. Of all that a start finds, those with the
+highest sequence number are the last, so that neither kill -9 nor a release in between loses a window.
+
+Several collectors on one store divide the budgets evenly. A collector counts as alive when `sampling_history` took a
+row of its within ALIVE_S, by the clock of the store. Each looks every REFRESH_S: after one more has begun, all together
+keep at most (n + 1) / n of the budget for that long; after one has ended, its share is free for ALIVE_S + REFRESH_S.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from headgate.collector.quarantine import sync_directory
+from headgate.collector.sample import Sampling
+from headgate.collector.states import States
+from headgate.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from headgate.collector.policy import Policy
+    from headgate.store import Store
+
+log = logging.getLogger(__name__)
+FILE = "sampler.state"
+ALIVE_S = 60
+REFRESH_S = 10.0
+_OTHERS = (
+    "SELECT uniqExact(Collector) FROM sampling_history"
+    " WHERE WrittenAt > now('UTC') - {alive:UInt32} AND Collector != {own:String}"
+)
+
+
+class Sampler:
+    """Chooses by a policy; `states` move on segment by segment. One thread samples, any thread sets the policy."""
+
+    def __init__(
+        self,
+        directory: Path,
+        policy: Policy,
+        *,
+        new_id: Callable[[], str],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        """Take up the states in `directory`, or begin; raises OSError."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._path = directory / FILE
+        self._monotonic_s = monotonic_s
+        self._lock = threading.Lock()
+        self._policy = policy
+        self._collectors = 1
+        self._refreshed_s = float("-inf")
+        self._persisted = -1
+        self._states = self._load(new_id)
+        self.persist()
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force, undivided."""
+        return self._policy
+
+    @property
+    def collectors(self) -> int:
+        """How many collectors divide the budgets, this one included."""
+        return self._collectors
+
+    @property
+    def states(self) -> States:
+        """The states after the last segment that was planned."""
+        return self._states
+
+    def change(self, policy: Policy) -> None:
+        """Sample by another policy, from the next segment on."""
+        with self._lock:
+            self._policy = policy
+
+    def sampling(self, name: str, states: States) -> Sampling:
+        """Return how to sample the part of a segment called `name`."""
+        with self._lock:
+            policy, collectors = self._policy, self._collectors
+        return Sampling(policy.share(collectors), collectors, states, name)
+
+    def advance(self, states: States) -> None:
+        """Go on from the states after a segment whose plan is durable; a repeat of an older one changes nothing."""
+        if states.sequence > self._states.sequence:
+            self._states = states
+
+    def refresh(self, store: Store) -> None:
+        """Count the collectors again, when it is time; what cannot be read leaves the count as it is."""
+        now_s = self._monotonic_s()
+        if store.embedded or now_s - self._refreshed_s < REFRESH_S:
+            return
+        self._refreshed_s = now_s
+        try:
+            ((others,),) = (
+                store.client()
+                .query(_OTHERS, parameters={"alive": ALIVE_S, "own": self._states.collector})
+                .result_rows
+            )
+        except (ClickHouseError, StoreError, OSError) as error:
+            log.info("cannot count the collectors: %s", error)
+            return
+        if 1 + others != self._collectors:
+            log.info("the budgets are divided between %d collectors", 1 + others)
+        with self._lock:
+            self._collectors = 1 + others
+
+    def persist(self) -> None:
+        """Write the states durably, when they have changed. Raises OSError."""
+        states = self._states
+        if states.sequence == self._persisted:
+            return
+        fresh = self._path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            file.write(states.to_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+        sync_directory(self._path.parent)
+        self._persisted = states.sequence
+
+    def _load(self, new_id: Callable[[], str]) -> States:
+        try:
+            states = States.from_bytes(self._path.read_bytes())
+        except FileNotFoundError:
+            return States.new(new_id)
+        except ValueError as error:
+            log.warning("%s cannot be read (%s): sampling begins anew", self._path, error)
+            return States.new(new_id)
+        self._persisted = states.sequence
+        return states
