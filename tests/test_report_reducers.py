@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from report_rows import NO_ROWS, reduced
 
-from headgate.queries import Answer, entry, names
+from headgate.queries import names
 from headgate.queries.columns import Columns
-from headgate.queries.declaration import Context, Reduced
-from headgate.queries.periods import periods
-from headgate.queries.reports.performance import verdict
-from headgate.queries.source import Source
+from headgate.queries.durations import verdict
 from headgate.queries.window import Window
 from headgate.store.histogram import bucket_index
 
@@ -24,7 +21,6 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 SINCE = NOW - timedelta(days=4)
 SINCE_NS = int(SINCE.timestamp()) * 10**9
 DAY_NS = 86400 * 10**9
-NO_ROWS = Columns({})
 
 uses = st.lists(
     st.tuples(
@@ -63,6 +59,7 @@ def as_columns(report: str, drawn: list[Any]) -> dict[str, Columns]:
                 "operation": operation,
                 "outcome": outcome,
                 "day_s": at // DAY_NS * 86400,
+                "period_s": at // DAY_NS * 86400,
                 "arrivals": 1,
                 "calls": weight,
                 "variance": extra,
@@ -88,19 +85,13 @@ def as_columns(report: str, drawn: list[Any]) -> dict[str, Columns]:
     failed = table([row for row in rows if row["outcome"] != "ok"])
     return {
         "usage": {"usage": every, "users": NO_ROWS, "sessions": NO_ROWS},
-        "performance": {"moments": every, "buckets": every},
+        "performance": {"moments": every, "buckets": every, "timeline": every},
         "errors": {"outcomes": every, "failures": failed, "affected": failed},
     }[report]
 
 
 def answer(report: str, columns: dict[str, Columns]) -> dict[str, Any]:
-    declared = entry(report).report
-    window = Window(SINCE, NOW)
-    grid = periods(window, "day", ZoneInfo("UTC"))
-    context = Context(window, NOW, declared.params(), grid)
-    reduced: Reduced = declared.reduce(columns, context)
-    source = Source({}, context.window, "test")
-    return Answer(report, context.params, source, NOW, reduced).to_dict()
+    return reduced(report, columns, Window(SINCE, NOW))
 
 
 def merged(columns: Columns, by: tuple[str, ...], adding: tuple[str, ...], **how: Any) -> Columns:
@@ -152,7 +143,7 @@ def test_rows_may_come_whole_or_in_parts(drawn: list[Any]) -> None:
     adding = ("arrivals", "calls", "variance", "duration", "duration_squares")
     moments = merged(
         performance["moments"],
-        ("service", "operation"),
+        ("service", "operation", "period_s"),
         (*adding, "variance_y", "variance_y2"),
         shortest=min,
         longest=max,
@@ -160,7 +151,8 @@ def test_rows_may_come_whole_or_in_parts(drawn: list[Any]) -> None:
     buckets = merged(
         performance["buckets"], ("service", "operation", "bucket"), ("calls", "variance")
     )
-    whole = {"moments": moments, "buckets": buckets}
+    timeline = merged(performance["timeline"], ("period_s", "bucket"), ("calls", "variance"))
+    whole = {"moments": moments, "buckets": buckets, "timeline": timeline}
     assert near(answer("performance", whole), answer("performance", performance))
 
 
@@ -196,7 +188,7 @@ def test_numbers_are_consistent(report: str, drawn: list[Any]) -> None:
 @pytest.mark.parametrize("report", names())
 def test_nothing_is_an_answer(report: str) -> None:
     """Without any row there is a summary of zeros and no rows, and it is exact."""
-    found = answer(report, dict.fromkeys(entry(report).queries, NO_ROWS))
+    found = answer(report, {})
     assert found["rows"] == []
     assert found["exact"] is True
     assert found["summary"]["calls"] == 0

@@ -375,7 +375,8 @@ def test_a_dimension_is_answered_from_its_own_rollup(store: Store) -> None:
     answer = run("performance", store, now=NOW, since="3h", by="project")
     assert answer.exact
     assert answer.source.name == "dimension_quarter"
-    assert answer.source.notes == ("what has no value of the dimension is not counted",)
+    assert answer.source.notes[0] == "what has no value of the dimension is not counted"
+    assert answer.source.notes[1] == "events by dimension are those of raw rows"
     found = {(row.service, row.operation): row.calls.value for row in answer.rows}
     assert found == {("shop", "blue"): 5, ("till", "blue"): 2, ("till", "red"): 1}
     till = run("performance", store, now=NOW, since="3h", by="project", service="till")

@@ -1,7 +1,138 @@
 """How long calls took: moments and percentiles that several reports share (REQ-PERF-01 to -05).
 
-Columns come from `performance.moments` and `performance.buckets`: sums of durations in ns, and how many fell into each
-bucket (`headgate.store.histogram`).
+Columns are those of `performance.moments` and `performance.buckets`: sums of durations in ns, and how many fell into
+each bucket (`headgate.store.histogram`).
 """
 
-from __future__ import annotations
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Annotated, Any
+
+import numpy as np
+
+from headgate.queries.columns import Columns
+from headgate.queries.estimate import (
+    Estimate,
+    at_least,
+    at_most,
+    by_value,
+    count,
+    exactly,
+    mean,
+    quantile,
+    standard_deviation,
+    total,
+)
+from headgate.store.histogram import bucket_value_ns
+
+EXCELLENT_BELOW_MS, ATTENTION_UP_TO_MS, CRITICAL_ABOVE_MS = 500, 1000, 1000
+HIGH_VARIANCE_RATIO = 2
+PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
+BOUNDED = "read from exact counts in buckets, within 1.1 %"
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long timed calls took; the same numbers for one operation and for all."""
+
+    calls: Annotated[Estimate, "timed uses: server, consumer and root spans, tracked calls"]
+    mean_ms: Annotated[Estimate | None, "mean duration"]
+    p50_ms: Annotated[Estimate | None, f"median; {BOUNDED}"]
+    p95_ms: Annotated[Estimate | None, f"95th percentile; {BOUNDED}"]
+    p99_ms: Annotated[Estimate | None, f"99th percentile; {BOUNDED}"]
+    min_ms: Annotated[Estimate | None, "shortest"]
+    max_ms: Annotated[Estimate | None, "longest"]
+    std_dev_ms: Annotated[Estimate | None, "sample standard deviation (n - 1); 0 for one call"]
+    total_ms: Annotated[Estimate, "all durations together"]
+    verdict: Annotated[
+        str,
+        "by p95: `excellent` below 500 ms, `needs attention` up to 1000 ms, else `needs"
+        " optimisation`; then `high variance` when p95 > 2 p50, `critical` when p99 > 1000 ms;"
+        " `unknown` where no durations were counted",
+    ]
+
+
+_ADDING = (
+    "arrivals",
+    "calls",
+    "duration",
+    "duration_squares",
+    "variance",
+    "variance_y",
+    "variance_y2",
+)
+_NOTHING = {
+    **dict.fromkeys(("mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "std_dev_ms")),
+    "calls": exactly(0),
+    "total_ms": exactly(0),
+    "verdict": "no calls",
+}
+
+
+def durations(moments: Columns, buckets: Columns) -> dict[str, Any]:
+    """Return the fields of `Durations`."""
+    if not moments.rows:
+        return dict(_NOTHING)
+    arrivals, n, t, squares, s0, _, s2 = (moments.sum(name) for name in _ADDING)
+    shortest, longest = float(moments["shortest"].min()), float(moments["longest"].max())
+    values, _, variance = cells(buckets, shortest, longest)
+    percentiles = quantiles(buckets, tuple(PERCENTILES.values()), shortest, longest)
+    return {
+        "calls": count(n, s0, arrivals),
+        "mean_ms": mean_ms(moments),
+        **dict(zip(PERCENTILES, percentiles or repeat(None), strict=False)),
+        "min_ms": ms((at_most if s0 > 0 else exactly)(shortest)),
+        "max_ms": ms((at_least if s0 > 0 else exactly)(longest)),
+        "std_dev_ms": ms(standard_deviation(n, t, squares, by_value(values, variance))),
+        "total_ms": ms(total(t, s2)),
+        "verdict": verdict(*(p.value for p in percentiles)) if percentiles else "unknown",
+    }
+
+
+def mean_ms(moments: Columns) -> Estimate | None:
+    """Return the mean duration, None without calls."""
+    _, n, t, _, s0, s1, s2 = (moments.sum(name) for name in _ADDING)
+    return ms(mean(n, t, s0, s1, s2)) if n else None
+
+
+def quantiles(
+    buckets: Columns, shares: Sequence[float], shortest: float = 0.0, longest: float = np.inf
+) -> list[Estimate] | None:
+    """Return quantiles in ms, None where no durations were counted."""
+    values, calls, variance = cells(buckets, shortest, longest)
+    if not calls.any():
+        return None
+    return [ms(quantile(values, calls, variance, share)) for share in shares]
+
+
+def cells(buckets: Columns, shortest: float = 0.0, longest: float = np.inf) -> Any:
+    """Return the distinct durations (ns, ascending) that stand for buckets, their calls and sums of w (w - 1).
+
+    No duration lies outside what was measured, whatever the width of its bucket.
+    """
+    index, position = np.unique(buckets["bucket"], return_inverse=True)
+    calls = np.bincount(position, weights=buckets["calls"]).astype(np.float64)
+    variance = np.bincount(position, weights=buckets["variance"]).astype(np.float64)
+    values = np.clip(bucket_value_ns(index.astype(np.int16)), shortest, longest)
+    return values, calls, variance
+
+
+def ms(nanoseconds: Estimate) -> Estimate:
+    """Return milliseconds, to the nanosecond."""
+    return nanoseconds.scaled(1e-6).rounded(6)
+
+
+def verdict(p50_ms: float, p95_ms: float, p99_ms: float) -> str:
+    """Return the thresholds of REQ-PERF-03 to -05 as words."""
+    if p95_ms < EXCELLENT_BELOW_MS:
+        words = ["excellent"]
+    elif p95_ms <= ATTENTION_UP_TO_MS:
+        words = ["needs attention"]
+    else:
+        words = ["needs optimisation"]
+    if p95_ms > HIGH_VARIANCE_RATIO * p50_ms:
+        words.append("high variance")
+    if p99_ms > CRITICAL_ABOVE_MS:
+        words.append("critical")
+    return ", ".join(words)

@@ -46,6 +46,11 @@ class Window:
         """How long it is, in days."""
         return (self.until - self.since) / timedelta(days=1)
 
+    @property
+    def before(self) -> Window:
+        """The window of the same length that ends where this one begins; cut at 1970."""
+        return Window(max(self.since - (self.until - self.since), _EARLIEST), self.since)
+
     def aligned(self, resolution: timedelta) -> Window:
         """Return the smallest window of whole steps of `resolution` (counted from 1970) that holds this one."""
         early = (self.since - _EARLIEST) % resolution

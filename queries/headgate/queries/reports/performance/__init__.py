@@ -1,53 +1,30 @@
-"""Performance: how long calls take (REQ-PERF-01 to -05)."""
+"""Performance: how long calls take, where the time goes, and what it costs in memory (REQ-PERF-01 to -07)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Annotated, Any
 
 import numpy as np
 
+from headgate.queries.charts import Bars, Histogram, Timeline
 from headgate.queries.columns import Columns, parts
-from headgate.queries.declaration import Context, Params, Reduced, Report
-from headgate.queries.estimate import (
-    Estimate,
-    at_least,
-    at_most,
-    by_value,
-    count,
-    exactly,
-    mean,
-    quantile,
-    standard_deviation,
-    total,
+from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
+from headgate.queries.durations import (
+    BOUNDED,
+    PERCENTILES,
+    Durations,
+    cells,
+    durations,
+    mean_ms,
+    quantiles,
+    verdict,
 )
-from headgate.store.histogram import RELATIVE_ERROR, bucket_value_ns
+from headgate.queries.estimate import Estimate, at_least, count, exactly, mean
+from headgate.queries.window import Window
+from headgate.store.histogram import RELATIVE_ERROR
 
-EXCELLENT_BELOW_MS, ATTENTION_UP_TO_MS, CRITICAL_ABOVE_MS = 500, 1000, 1000
-HIGH_VARIANCE_RATIO = 2
-PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
-_BOUNDED = "read from exact counts in buckets, within 1.1 %"
-
-
-@dataclass(frozen=True, slots=True)
-class Durations:
-    """How long timed calls took; the same numbers for one operation and for all."""
-
-    calls: Annotated[Estimate, "timed uses: server, consumer and root spans, tracked calls"]
-    mean_ms: Annotated[Estimate | None, "mean duration"]
-    p50_ms: Annotated[Estimate | None, f"median; {_BOUNDED}"]
-    p95_ms: Annotated[Estimate | None, f"95th percentile; {_BOUNDED}"]
-    p99_ms: Annotated[Estimate | None, f"99th percentile; {_BOUNDED}"]
-    min_ms: Annotated[Estimate | None, "shortest"]
-    max_ms: Annotated[Estimate | None, "longest"]
-    std_dev_ms: Annotated[Estimate | None, "sample standard deviation (n - 1); 0 for one call"]
-    total_ms: Annotated[Estimate, "all durations together"]
-    verdict: Annotated[
-        str,
-        "by p95: `excellent` below 500 ms, `needs attention` up to 1000 ms, else `needs"
-        " optimisation`; then `high variance` when p95 > 2 p50, `critical` when p99 > 1000 ms;"
-        " `unknown` where no durations were counted",
-    ]
+__all__ = ["REPORT", "Durations", "reduce", "verdict"]
+BINS_PER_DOUBLING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,101 +33,153 @@ class Row(Durations):
 
     service: Annotated[str, "service.name"]
     operation: Annotated[str, "span name"]
+    share: Annotated[float, "its share of all time: where it is worth being faster"]
+    p95_before_ms: Annotated[Estimate | None, "p95 of the window before, of the same length"]
+    mean_series: Annotated[tuple[float | None, ...], "mean duration (ms) of each period"]
+    memory_growth_bytes: Annotated[
+        Estimate | None, "mean growth of resident memory in a tracked call; null where not measured"
+    ]
+    memory_peak_bytes: Annotated[Estimate | None, "largest peak of memory in a tracked call"]
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """All timed calls of one period; its percentiles are null without calls."""
+
+    period: Annotated[str, "its first local date, or its start where it is an hour"]
+    calls: Annotated[Estimate, "timed uses"]
+    mean_ms: Annotated[Estimate | None, "mean duration"]
+    p50_ms: Annotated[Estimate | None, f"median; {BOUNDED}"]
+    p95_ms: Annotated[Estimate | None, f"95th percentile; {BOUNDED}"]
+    p99_ms: Annotated[Estimate | None, f"99th percentile; {BOUNDED}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Durations from one bound up to another; each bin ends 1.41 times as high as it begins."""
+
+    low_ms: Annotated[float, "longer than this (or 0)"]
+    high_ms: Annotated[float, "up to this"]
+    calls: Annotated[float, "timed uses"]
+    share: Annotated[float, "their share of all"]
 
 
 @dataclass(frozen=True, slots=True)
 class Summary(Durations):
     """Every timed call of the window together."""
 
+    p95_before_ms: Annotated[Estimate | None, "p95 of the window before, of the same length"]
     percentile_error_bound: Annotated[float, "largest relative error of the percentiles"]
+    timeline: Annotated[tuple[Period, ...], "every period of the window, in order"]
+    histogram: Annotated[tuple[Bin, ...], "how durations are spread"]
 
 
-_ADDING = (
-    "arrivals",
-    "calls",
-    "duration",
-    "duration_squares",
-    "variance",
-    "variance_y",
-    "variance_y2",
-)
-_NOTHING = {
-    **dict.fromkeys(("mean_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "std_dev_ms")),
-    "calls": exactly(0),
-    "total_ms": exactly(0),
-    "verdict": "no calls",
-}
+def asks(params: SteppedParams, window: Window) -> Mapping[str, Ask]:
+    """Ask for the same in the window before."""
+    return {"before": Ask(window.before, params, ("moments", "buckets"))}
 
 
-def reduce(columns: Mapping[str, Columns], _: Context) -> Reduced:
+def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Turn moments and buckets into statistics; rows by total time, most first."""
     moments, buckets = columns["moments"], columns["buckets"]
     counted = dict(parts(buckets, "service", "operation"))
-    rows = [
-        Row(
-            service=label[0],
-            operation=label[1],
-            **_durations(part, counted.get(label, Columns({}))),
+    before = dict(parts(columns["before.buckets"], "service", "operation"))
+    memory = dict(parts(columns["memory"], "service", "operation"))
+    every_ms = moments.sum("duration") * 1e-6
+    rows = []
+    for label, part in parts(moments, "service", "operation"):
+        found = durations(part, counted.get(label, Columns({})))
+        rows.append(
+            Row(
+                service=label[0],
+                operation=label[1],
+                share=round(found["total_ms"].value / every_ms, 4) if every_ms else 0.0,
+                p95_before_ms=_p95(before.get(label, Columns({}))),
+                mean_series=_means(part, context),
+                **_memory(memory.get(label, Columns({}))),
+                **found,
+            )
         )
-        for label, part in parts(moments, "service", "operation")
-    ]
     rows.sort(key=lambda row: (-row.total_ms.value, row.service, row.operation))
     summary = Summary(
-        percentile_error_bound=round(RELATIVE_ERROR, 5), **_durations(moments, buckets)
+        p95_before_ms=_p95(columns["before.buckets"]),
+        percentile_error_bound=round(RELATIVE_ERROR, 5),
+        timeline=_timeline(moments, columns["timeline"], context),
+        histogram=_histogram(buckets),
+        **durations(moments, buckets),
     )
     return Reduced(summary, tuple(rows))
 
 
-def _durations(moments: Columns, buckets: Columns) -> dict[str, Any]:
-    if not moments.rows:
-        return _NOTHING
-    arrivals, n, t, squares, s0, s1, s2 = (moments.sum(name) for name in _ADDING)
-    shortest, longest = float(moments["shortest"].min()), float(moments["longest"].max())
-    index, position = np.unique(buckets["bucket"], return_inverse=True)
-    calls = np.bincount(position, weights=buckets["calls"]).astype(np.float64)
-    variance = np.bincount(position, weights=buckets["variance"]).astype(np.float64)
-    # No quantile lies outside what was measured, whatever the width of its bucket.
-    values = np.clip(bucket_value_ns(index.astype(np.int16)), shortest, longest)
-    percentiles = (
-        [_ms(quantile(values, calls, variance, share)) for share in PERCENTILES.values()]
-        if calls.any()
-        else None
+def _p95(buckets: Columns) -> Estimate | None:
+    found = quantiles(buckets, (0.95,))
+    return found[0] if found else None
+
+
+def _means(moments: Columns, context: Context) -> tuple[float | None, ...]:
+    position = context.periods.index(moments["period_s"].astype(np.int64))
+    calls, duration = (
+        np.bincount(position, moments[name], len(context.periods)) for name in ("calls", "duration")
     )
+    return tuple(
+        round(float(t / n) * 1e-6, 6) if n else None for t, n in zip(duration, calls, strict=True)
+    )
+
+
+def _timeline(moments: Columns, timeline: Columns, context: Context) -> tuple[Period, ...]:
+    if not moments.rows:
+        return ()
+    by_start = {start: part for (start,), part in parts(moments, "period_s")}
+    spread = {start: part for (start,), part in parts(timeline, "period_s")}
+    nothing = Columns({})
+    found = []
+    for number, start in enumerate(context.periods.edges_s[:-1].tolist()):
+        part = by_start.get(start, nothing)
+        bounds = (part["shortest"].min(), part["longest"].max()) if part.rows else ()
+        shares = quantiles(spread.get(start, nothing), tuple(PERCENTILES.values()), *bounds)
+        found.append(
+            Period(
+                context.periods.label(number),
+                count(part.sum("calls"), part.sum("variance"), part.sum("arrivals")),
+                mean_ms(part),
+                *(shares or (None, None, None)),
+            )
+        )
+    return tuple(found)
+
+
+def _histogram(buckets: Columns) -> tuple[Bin, ...]:
+    values, calls, _ = cells(buckets)
+    if not calls.any():
+        return ()
+    numbers = np.where(values > 0, np.floor(np.log2(np.maximum(values, 1)) * BINS_PER_DOUBLING), -1)
+    first, last = int(numbers.min()), int(numbers.max())
+    counts = np.bincount((numbers - first).astype(np.int64), calls)
+    shares = counts / calls.sum()
+    return tuple(
+        Bin(_edge_ms(first + i), _edge_ms(first + i + 1), float(counts[i]), round(shares[i], 4))
+        for i in range(last - first + 1)
+    )
+
+
+def _edge_ms(number: int) -> float:
+    return round(2 ** (number / BINS_PER_DOUBLING) * 1e-6, 6) if number >= 0 else 0.0
+
+
+def _memory(memory: Columns) -> dict[str, Any]:
+    n, t, s0, s1, s2 = (memory.sum(f"growth_{name}") for name in ("n", "t", "s0", "s1", "s2"))
+    peak = float(memory["peak"].max(initial=0.0))
+    # Where some rows were thinned a larger peak may not have been kept.
+    bound = at_least if memory.sum("thinned") > 0 else exactly
     return {
-        "calls": count(n, s0, arrivals),
-        "mean_ms": _ms(mean(n, t, s0, s1, s2)),
-        **dict(zip(PERCENTILES, percentiles or repeat(None), strict=False)),
-        "min_ms": _ms((at_most if s0 > 0 else exactly)(shortest)),
-        "max_ms": _ms((at_least if s0 > 0 else exactly)(longest)),
-        "std_dev_ms": _ms(standard_deviation(n, t, squares, by_value(values, variance))),
-        "total_ms": _ms(total(t, s2)),
-        "verdict": verdict(*(p.value for p in percentiles)) if percentiles else "unknown",
+        "memory_growth_bytes": mean(n, t, s0, s1, s2).rounded(0) if n else None,
+        "memory_peak_bytes": bound(peak) if peak > 0 else None,
     }
 
 
-def _ms(nanoseconds: Estimate) -> Estimate:
-    """Return milliseconds, to the nanosecond."""
-    return nanoseconds.scaled(1e-6).rounded(6)
-
-
-def verdict(p50_ms: float, p95_ms: float, p99_ms: float) -> str:
-    """Return the thresholds of REQ-PERF-03 to -05 as words."""
-    if p95_ms < EXCELLENT_BELOW_MS:
-        words = ["excellent"]
-    elif p95_ms <= ATTENTION_UP_TO_MS:
-        words = ["needs attention"]
-    else:
-        words = ["needs optimisation"]
-    if p95_ms > HIGH_VARIANCE_RATIO * p50_ms:
-        words.append("high variance")
-    if p99_ms > CRITICAL_ABOVE_MS:
-        words.append("critical")
-    return ", ".join(words)
-
-
 REPORT = Report(
-    question="How long do calls take, typically and at worst?",
-    params=Params,
+    question="How long do calls take, typically and at worst, and where does the time go?",
+    params=SteppedParams,
     summary=Summary,
     row=Row,
     tables={
@@ -162,8 +191,26 @@ REPORT = Report(
             "p50_ms",
             "p95_ms",
             "p99_ms",
-            "max_ms",
+            "share",
+            "mean_series",
         ),
     },
+    charts=(
+        Timeline(
+            title="How long calls took",
+            table="timeline",
+            x="period",
+            y=("p50_ms", "p95_ms", "p99_ms"),
+        ),
+        Bars(title="Where the time goes", category="operation", value="total_ms", color="service"),
+        Histogram(
+            title="How durations are spread",
+            table="histogram",
+            low="low_ms",
+            high="high_ms",
+            count="calls",
+        ),
+    ),
     reduce=reduce,
+    asks=asks,
 )

@@ -1,8 +1,9 @@
--- What adds up of the durations (ns) of timed uses. weight is what one arrival stands for;
+-- What adds up of the durations (ns) of timed uses, by period. weight is what one arrival stands for;
 -- variance, variance_y and variance_y2 are sums of w (w - 1) y^k for k = 0, 1, 2.
 SELECT
     ServiceName AS service,
     Operation AS operation,
+    roundDown(toUnixTimestamp(Time), {edges:Array(UInt32)}) AS period_s,
     sum(Calls) AS arrivals,
     sum(CallsAdjusted) AS calls,
     sum(DurationSum * CallsAdjusted / Calls) AS duration,
@@ -19,4 +20,4 @@ WHERE Entry
     AND Time < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({operation:String} = '' OR Operation = {operation:String})
-GROUP BY service, operation
+GROUP BY service, operation, period_s
