@@ -137,6 +137,8 @@ class _Asking:
             resolution=resolution,
             usage_resolution=min(self.report.report.resolution, resolution),
         )
+        if step == "hour" != getattr(params, "step", "day") and source.step >= timedelta(days=1):
+            step = "day"  # hours were only the natural choice, and are not in that table any more
         grid = periods(source.window, step, zone, params.week_start)
         columns = {q: self.ask(source, text, params, grid) for q, text in chosen.items()}
         if source.prelude and any("fingerprint" in found for found in columns.values()):
