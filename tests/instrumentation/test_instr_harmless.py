@@ -314,16 +314,27 @@ def test_callbacks_that_fail(environment, sink, program):
     assert {span.name for span in sink.spans if span.kind == 2} == {"GET /items/<item>"}
 
 
-def test_gunicorn_workers(environment, sink, plain):
-    """Forked workers of a real server each send their spans, and stop as fast as they would."""
+SERVERS = {
+    "gunicorn": ["-w", "2", "--log-level=error", "-b", "127.0.0.1:PORT", "flask_app:app"],
+    "uvicorn": ["--workers=2", "--log-level=error", "--port=PORT", "fastapi_app:app"],
+}
+PATHS = {"gunicorn": "items/book", "uvicorn": "async/book"}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_server_workers(environment, sink, plain, name):
+    """Workers of real servers, forked or spawned, send all they have, metrics too, and stop as fast as they would."""
     import httpx
 
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [BIN / "opentelemetry-instrument", BIN / "gunicorn", "-w", "2", "--log-level=error"]
+    arguments = [argument.replace("PORT", str(port)) for argument in SERVERS[name]]
     server = subprocess.Popen(
-        [*command, "-b", f"127.0.0.1:{port}", "flask_app:app"],
-        env=environment(sink.address, HEADGATE_USER_FROM="header:X-User"),
+        [BIN / "opentelemetry-instrument", BIN / name, *arguments],
+        # Longer than the test, so that only what is delivered at the end arrives.
+        env=environment(
+            sink.address, HEADGATE_USER_FROM="header:X-User", OTEL_BSP_SCHEDULE_DELAY="60000"
+        ),
         cwd=APPS,
         stderr=subprocess.PIPE,
         text=True,
@@ -332,7 +343,7 @@ def test_gunicorn_workers(environment, sink, plain):
         with httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:
             for number in range(20):
                 answer = client.get(
-                    f"http://127.0.0.1:{port}/items/book", headers={"X-User": f"u{number}"}
+                    f"http://127.0.0.1:{port}/{PATHS[name]}", headers={"X-User": f"u{number}"}
                 )
                 assert answer.status_code == 200
     finally:
@@ -340,10 +351,17 @@ def test_gunicorn_workers(environment, sink, plain):
         server.terminate()
         errors = server.communicate(timeout=30)[1]
     assert server.returncode == 0
-    assert time.monotonic() - began < EXIT_S + 5
+    assert time.monotonic() - began < EXIT_S + 10
     assert "Telemetry" not in errors
     served = [plain(span)["user.id"] for span in sink.spans if span.kind == 2]
     assert sorted(served) == sorted(f"u{number}" for number in range(20))
+    durations = [metric for metric in sink.metrics if metric.name == "http.server.duration"]
+    points = [point for metric in durations for point in metric.histogram.data_points]
+    assert sum(point.count for point in points) == 20
+    # Exemplars lead from a metric to a trace.
+    traces = {span.trace_id for span in sink.spans}
+    assert {example.trace_id for point in points for example in point.exemplars} <= traces
+    assert any(point.exemplars for point in points)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from headgate.instrumentation.exit import ending
 from headgate.instrumentation.track import track, tracked
 
 if TYPE_CHECKING:
+    from headgate.instrumentation.analytics import AnalyticsConfig, AnalyticsManager
     from headgate.instrumentation.boundaries import carry
     from headgate.instrumentation.events import event, feature, nps
     from headgate.instrumentation.experiments import experiment
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from headgate.instrumentation.telemetry import Status, disable, enable, flush, purge, status
 
 __all__ = [
+    "AnalyticsConfig",
+    "AnalyticsManager",
     "IdentifyASGI",
     "IdentifyWSGI",
     "Status",
@@ -42,6 +45,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AnalyticsConfig": "analytics",
+    "AnalyticsManager": "analytics",
     "IdentifyASGI": "middleware",
     "IdentifyWSGI": "middleware",
     "Status": "telemetry",

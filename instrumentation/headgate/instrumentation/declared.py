@@ -19,6 +19,7 @@ from headgate.instrumentation.attributes import (
     EVENT_FEATURE,
     EVENT_ID,
     EVENT_NPS,
+    EVENT_TYPE,
     EVENT_VALUE,
     EXCEPTION_MESSAGE,
     EXCEPTION_STACKTRACE,
@@ -127,6 +128,12 @@ ATTRIBUTES = (
     Attribute(EVENT_ID, "string", "events", "128 random bits, the value that `event` returns"),
     Attribute(
         EVENT_VALUE, "double", "events", "the number to sum: revenue, score, amount", "value"
+    ),
+    Attribute(
+        EVENT_TYPE,
+        "string",
+        "events of AnalyticsManager",
+        "PAGE_VIEW, CLICK, CONVERSION or another kind",
     ),
     Attribute(FEATURE_KEY, "string", EVENT_FEATURE, "the feature, flag or experiment"),
     Attribute(FEATURE_VARIANT, "string", EVENT_FEATURE, "the variant served"),

@@ -24,6 +24,7 @@ from headgate.instrumentation.exit import ending
 from headgate.instrumentation.processors import exporters, install
 from headgate.instrumentation.propagator import ensure
 from headgate.instrumentation.quiet import hush, hush_loader, problem
+from headgate.instrumentation.servers import deliver_at_shutdown
 from headgate.instrumentation.settings import OTEL, read
 from headgate.instrumentation.switch import forbidden, switch
 
@@ -88,10 +89,15 @@ class Configurator(_OTelSDKConfigurator):
         providers = (trace.get_tracer_provider(), get_logger_provider(), get_meter_provider())
         install(providers[0], providers[1])
         ending.add(
-            [each for each in providers if hasattr(each, "shutdown")],
+            [
+                each
+                for each in providers
+                if hasattr(each, "shutdown") and hasattr(each, "force_flush")
+            ],
             exporters(providers),
             settings.exit_timeout_s,
         )
+        deliver_at_shutdown()
         ensure(os.environ.get("OTEL_PROPAGATORS", ""))
         if settings.inherit_context:
             from headgate.instrumentation.boundaries import inherit

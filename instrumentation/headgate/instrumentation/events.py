@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AnyValue
 
 SCOPE = "headgate"
-_OURS = "headgate.instrumentation"
+_SKIPPED = ("headgate.instrumentation", "contextlib")
 _COMMENT = 2000
 
 
@@ -123,7 +123,7 @@ def emit(
     if number is not None:
         found[names.EVENT_VALUE] = number
     now = time.time_ns()
-    scope = _speaker()
+    scope = speaker()
     recorder.logger(scope, installed(scope)).emit(
         LogRecord(
             timestamp=now,
@@ -138,12 +138,12 @@ def emit(
     return chosen
 
 
-def _speaker() -> str:
+def speaker() -> str:
     """Return the top-level package that reported the event: a library speaks in its own name."""
     frame = sys._getframe(2)  # noqa: SLF001  # the documented way to the caller's module
     while frame is not None:
         module = str(frame.f_globals.get("__name__", SCOPE))
-        if not module.startswith(_OURS):
+        if not module.startswith(_SKIPPED):
             return module.partition(".")[0]
         frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
     return SCOPE

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from headgate.instrumentation.quiet import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Provider(Protocol):
@@ -25,6 +25,10 @@ class Provider(Protocol):
 
     def shutdown(self) -> None:
         """Deliver what is queued and stop."""
+        ...
+
+    def force_flush(self) -> object:
+        """Deliver what is queued."""
         ...
 
 
@@ -62,9 +66,16 @@ class Ending:
         providers, self._providers = self._providers, []
         for exporter in self._exporters:
             _stop_retrying(exporter)
+        self._together([provider.shutdown for provider in providers])
+
+    def flush(self) -> None:
+        """Deliver what is queued and go on; returns after the time allowed at the latest."""
+        self._together([provider.force_flush for provider in self._providers])
+
+    def _together(self, actions: Sequence[Callable[[], object]]) -> None:
         deadline = time.monotonic() + self._timeout_s
         threads = [
-            threading.Thread(target=_shut, args=(provider,), daemon=True) for provider in providers
+            threading.Thread(target=_attempt, args=(action,), daemon=True) for action in actions
         ]
         for thread in threads:
             _start(thread)
@@ -95,11 +106,11 @@ def _start(thread: threading.Thread) -> None:
         thread.run()
 
 
-def _shut(provider: Provider) -> None:
+def _attempt(action: Callable[[], object]) -> None:
     try:
-        provider.shutdown()
+        action()
     except Exception as error:  # noqa: BLE001  # nobody is left to handle it
-        problem("shutting down", error)
+        problem("delivering at the end", error)
 
 
 def _stop_retrying(exporter: object) -> None:
