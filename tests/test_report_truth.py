@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from headgate.queries import run
 from headgate.store import embedded_store, migrate
@@ -97,7 +98,7 @@ FILL = (
     INSERT INTO events
     SELECT fromUnixTimestamp64Nano(time_ns, 'UTC'), 'span', service, operation, outcome, duration, user,
         if(user = '', 0, xxHash64(user)), session, toString(id), toString(id), fingerprint, type, message,
-        NULL, map(), 1, 1
+        NULL, mapFilter((k, v) -> v != '', map('user.id', user, 'session.id', session, 'shade', shade)), 1, 1
     FROM truth WHERE entry
     """,
 )
@@ -288,8 +289,12 @@ def test_errors_are_the_brute_force_answer(
         mask = entry & (truth["service"] == part.service) & (truth["operation"] == part.operation)
         assert part.calls.value == mask.sum()
         assert part.success_rate.value == round((truth["outcome"][mask] == "ok").mean(), 4)
-    rates = [part.success_rate.value for part in answer.summary.reliability]
-    assert rates == sorted(rates, reverse=True)
+        low = proportion_confint(mask.sum() * part.success_rate.value, mask.sum(), method="wilson")[
+            0
+        ]
+        assert part.proved_rate == pytest.approx(low, abs=2e-4)
+    scores = [part.proved_rate for part in answer.summary.reliability]
+    assert scores == sorted(scores, reverse=True)
     assert sum(day.calls.value for day in answer.summary.days) == entry.sum()
 
 

@@ -17,6 +17,7 @@ from headgate.queries.catalog import entry
 from headgate.queries.render.spark import spark
 
 _TEXT_COLUMNS = {"operation", "message", "operations", "error_type", "service", "verdict"}
+_TEXT_COLUMNS |= {"advice", "key", "value", "code", "measure", "steps", "path", "reason"}
 _TEXT_WIDTH = 11
 _GAP = 2
 _REASONS = 3
@@ -224,6 +225,8 @@ def _number(name: str, value: float, like: float | None = None) -> str:
         return _duration(value, scale)
     if name.endswith(("_rate", "share", "_bound")):
         return f"{value * 100:.1f} %"
+    if name.endswith(("q_value", "p_value")):
+        return "<0.001" if value < 0.001 else f"{value:.3f}"
     if name.startswith("hours_"):
         return f"{value:,.1f} h"
     return f"{value:,.0f}" if float(scale).is_integer() or scale >= 1000 else f"{value:,.2f}"

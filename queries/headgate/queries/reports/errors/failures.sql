@@ -1,8 +1,9 @@
--- Failed uses by fingerprint and operation, with the latest message as the sample.
+-- Failed uses by fingerprint, operation and day of the time zone, with the latest message as the sample.
 SELECT
     Fingerprint AS fingerprint,
     ServiceName AS service,
     Operation AS operation,
+    roundDown(toUnixTimestamp(Timestamp), {edges:Array(UInt32)}) AS period_s,
     argMax(ErrorType, Timestamp) AS error_type,
     argMax(ErrorMessage, Timestamp) AS message,
     count() AS arrivals,
@@ -18,4 +19,4 @@ WHERE Outcome != 'ok'
     AND Timestamp < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({operation:String} = '' OR Operation = {operation:String})
-GROUP BY fingerprint, service, operation
+GROUP BY fingerprint, service, operation, period_s

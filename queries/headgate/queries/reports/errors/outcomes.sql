@@ -1,9 +1,9 @@
--- Uses by service, operation, outcome and UTC day: the denominator of every rate.
+-- Uses by service, operation, outcome and day of the time zone: the denominator of every rate.
 SELECT
     ServiceName AS service,
     Operation AS operation,
     Outcome AS outcome,
-    toUnixTimestamp(toStartOfDay(Time, 'UTC')) AS day_s,
+    roundDown(toUnixTimestamp(Time), {edges:Array(UInt32)}) AS period_s,
     sum(Calls) AS arrivals,
     sum(CallsAdjusted) AS calls,
     sum(CallsAdjusted * (CallsAdjusted / Calls - 1)) AS variance
@@ -13,4 +13,4 @@ WHERE Entry
     AND Time < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({operation:String} = '' OR Operation = {operation:String})
-GROUP BY service, operation, outcome, day_s
+GROUP BY service, operation, outcome, period_s

@@ -1,0 +1,184 @@
+"""What the report on errors returns: its parameters, its records, what each field means."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt
+
+from headgate.queries.declaration import Params
+from headgate.queries.estimate import Estimate
+
+VERDICTS = (
+    "`ok`; `alert` when error_rate > 0.20 (which is success_rate < 0.80); `no calls` without any"
+)
+State = Literal["new", "regressed", "ongoing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorParams(Params):
+    """How many groups to show, how far to look back, and what counts as significant."""
+
+    limit: Annotated[int, "at most this many groups of errors, the most frequent first", Ge(1)] = 20
+    lookback_days: Annotated[
+        float, "days before the window in which an error may have been seen already", Gt(0)
+    ] = 30.0
+    significance: Annotated[
+        float, "differences and associations are shown up to this share of false discoveries", Gt(0)
+    ] = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """How many calls ended well; the same numbers for one operation, one day and all."""
+
+    calls: Annotated[Estimate, "uses, failed or not"]
+    success_count: Annotated[Estimate, "calls that ended well"]
+    failure_count: Annotated[Estimate, "calls that failed, timeouts included"]
+    timeout_count: Annotated[Estimate, "calls that failed by taking too long"]
+    success_rate: Annotated[Estimate | None, "success_count / calls; null without calls"]
+    error_rate: Annotated[Estimate | None, "failure_count / calls; null without calls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability(Success):
+    """One operation in the ranking, most reliable first."""
+
+    rank: Annotated[int, "1 is the most reliable; equal scores share a rank"]
+    service: Annotated[str, "service.name"]
+    operation: Annotated[str, "span or event name"]
+    proved_rate: Annotated[
+        float,
+        "success rate that is proved: the lower end of Wilson's 95 % interval, so that 1 of 1 ranks"
+        " below 9 999 of 10 000",
+    ]
+    verdict: Annotated[str, VERDICTS]
+
+
+@dataclass(frozen=True, slots=True)
+class Day(Success):
+    """One day of the time zone."""
+
+    date: Annotated[str, "the date"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Failures of one type in one service."""
+
+    error_type: Annotated[str, "exception type or error.type; empty when unknown"]
+    service: Annotated[str, "service.name"]
+    count: Annotated[Estimate, "failed calls"]
+    share: Annotated[float, "its share of all failures"]
+    groups: Annotated[int, "different errors of that type"]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Failures that ended with one code."""
+
+    code: Annotated[str, "`http 503`, `grpc 14`, else error.type, else the exception's type"]
+    count: Annotated[Estimate, "failed calls"]
+    share: Annotated[float, "its share of all failures"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An attribute's value that failures have more often than successes."""
+
+    key: Annotated[str, "attribute, or `operation`"]
+    value: Annotated[str, "its value"]
+    failures: Annotated[float, "failed calls with it"]
+    failure_share: Annotated[float, "share of failures that have it"]
+    success_share: Annotated[float, "share of successes that have it"]
+    odds_ratio: Annotated[float, "odds of failing with it, divided by those without it"]
+    odds_ratio_low: Annotated[float, "lower end of the ratio's 95 % interval"]
+    odds_ratio_high: Annotated[float, "upper end of the ratio's 95 % interval"]
+    error_rate: Annotated[float, "share of calls with it that fail"]
+    q_value: Annotated[
+        float, "Fisher's one-sided probability, corrected by Benjamini and Hochberg's procedure"
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """How failing goes together with a number: the duration, a size, an order."""
+
+    measure: Annotated[str, "`duration`, or the attribute that holds the number"]
+    calls: Annotated[float, "calls that have the number"]
+    effect: Annotated[
+        float,
+        "rank-biserial correlation, -1 to 1: above 0 failed calls have larger numbers",
+    ]
+    q_value: Annotated[float | None, "Mann and Whitney's probability, corrected likewise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Timed calls of one speed class."""
+
+    speed: Annotated[str, "`fast` below 0.1 s, `medium` below 1 s, else `slow`"]
+    calls: Annotated[float, "timed calls"]
+    failure_count: Annotated[float, "those of them that failed"]
+    error_rate: Annotated[float, "failure_count / calls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do about it, by one of the rules in docs/explanation/errors.md."""
+
+    rule: Annotated[str, "name of the rule"]
+    advice: Annotated[str, "what to look at, with the numbers that say so"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One group of failures with the same fingerprint: the same bug."""
+
+    fingerprint: Annotated[str, "16 hex digits: type and normalised stack (or message)"]
+    error_type: Annotated[str, "exception type or error.type; empty when unknown"]
+    message: Annotated[str, "the latest message, as a sample"]
+    state: Annotated[
+        State,
+        "`ongoing`: also seen in the window before, of the same length; `regressed`: not then, but in"
+        " the lookback; `new`: in neither",
+    ]
+    count: Annotated[Estimate, "failed calls"]
+    share: Annotated[float, "its share of all failures"]
+    timeout_count: Annotated[Estimate, "those of them that were timeouts"]
+    users_affected: Annotated[Estimate, "distinct users whose calls failed so"]
+    count_series: Annotated[tuple[float, ...], "failed calls of each day, as `summary.days`"]
+    first_seen_at: Annotated[datetime, "first failure in the window"]
+    last_seen_at: Annotated[datetime, "last failure in the window"]
+    known_since_at: Annotated[datetime, "first failure in the window or its lookback"]
+    operations: Annotated[tuple[str, ...], "where it happened, as `service operation`"]
+    differs: Annotated[
+        tuple[str, ...],
+        "attributes that mark it, as `key=value (5 times)`: significantly more frequent in its failures"
+        " than in successes, with so many times the odds; at most three",
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Success):
+    """Everything in the window together."""
+
+    verdict: Annotated[str, VERDICTS]
+    users_affected: Annotated[Estimate, "distinct users with any failed call"]
+    groups: Annotated[int, "different errors, shown or not"]
+    new_groups: Annotated[int, "those never seen before"]
+    speed_association: Annotated[
+        float | None, "Cramér's V of speed class and outcome, 0 to 1; null where nothing varies"
+    ]
+    speed_p_value: Annotated[float | None, "chi-square's probability of that by chance"]
+    recommendations: Annotated[tuple[Advice, ...], "what to do, the most urgent first"]
+    reliability: Annotated[tuple[Reliability, ...], "every operation, most reliable first"]
+    days: Annotated[tuple[Day, ...], "every day with calls, in order"]
+    types: Annotated[tuple[Kind, ...], "failures by type and service, most first"]
+    codes: Annotated[tuple[Code, ...], "failures by code, most first"]
+    differences: Annotated[
+        tuple[Difference, ...],
+        "what failures have more often than successes, by odds ratio; at most twenty",
+    ]
+    associations: Annotated[tuple[Association, ...], "numbers that go together with failing"]
+    speeds: Annotated[tuple[Speed, ...], "failures by speed class"]
