@@ -23,6 +23,8 @@ NOT_WRITTEN = {
     "dimension_day",
     "user_day",
     "schema_migration",
+    "document",
+    "audit",
 }
 
 

@@ -52,7 +52,7 @@ def page(store: Store) -> str:
                     f"## {table}\n",
                     f"{purpose}\n",
                     f"- engine: {engine}",
-                    f"- filled by: {'the collector' if table in COLUMNS else 'a view'}",
+                    f"- filled by: {_filled_by(table)}",
                     *([f"- partitioned by: `{partition}`"] if partition else []),
                     f"- ordered by: `{order}`",
                     *([f"- kept: {kept[2]} {kept[1].lower()}s"] if kept else []),
@@ -68,6 +68,12 @@ def page(store: Store) -> str:
             )
         )
     return "\n".join(sections)
+
+
+def _filled_by(table: str) -> str:
+    if table in COLUMNS:
+        return "the collector"
+    return "commands and the server" if table in {"document", "audit"} else "a view"
 
 
 def is_computed(default: str) -> bool:
