@@ -100,7 +100,7 @@ def test_the_document_has_its_documented_shape(used: Store, name: str) -> None:
 def test_a_table_is_readable_at_80_columns(used: Store, name: str, kind: str) -> None:
     """Nothing is wider than the terminal, no word of a title is broken, and nothing recorded is said in words."""
     found = document(used, name, kind)
-    text = render(found, "table", width=80)
+    text = render(found, "table", width=80).decode()
     assert max(map(len, text.splitlines())) <= 80
     assert text.startswith(f"{name}: ")
     assert ("Nothing was recorded in this window" in text) == (kind == "none of them")
@@ -111,7 +111,7 @@ def test_a_table_is_readable_at_80_columns(used: Store, name: str, kind: str) ->
                 assert word in text
         assert ("±" in text) == (kind == "even")
     assert "\x1b" not in text
-    assert "\x1b[" in render(found, "table", color=True)
+    assert "\x1b[" in render(found, "table", color=True).decode()
 
 
 @REPORTS
@@ -120,9 +120,9 @@ def test_csv_has_every_field_of_every_row(used: Store, name: str) -> None:
     fields = list(described(entry(name).report.row))
     for kind in ("even", "odd", "none of them"):
         found = document(used, name, kind)
-        rows = list(csv.DictReader(io.StringIO(render(found, "csv"))))
+        rows = list(csv.DictReader(io.StringIO(render(found, "csv").decode())))
         assert len(rows) == len(found["rows"])
-        header = render(found, "csv").splitlines()[0].split(",")
+        header = render(found, "csv").decode().splitlines()[0].split(",")
         assert header[: len(fields)] == fields
         assert (len(header) > len(fields)) == (not found["exact"])
         for text, row in zip(rows, found["rows"], strict=True):
@@ -138,7 +138,7 @@ def test_csv_has_every_field_of_every_row(used: Store, name: str) -> None:
 
 def test_an_unknown_format_is_refused(used: Store) -> None:
     """A format that does not exist is answered with those that do."""
-    with pytest.raises(ReportError, match="choose one of: csv, json, table"):
+    with pytest.raises(ReportError, match="choose one of: csv, html, json, md, parquet, pdf"):
         render(document(used, "usage", "odd"), "xml")
 
 

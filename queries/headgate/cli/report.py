@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated, Any
 
@@ -13,19 +12,12 @@ import typer
 
 from headgate.queries import ReportError, entry
 from headgate.queries.origin import from_directory, from_url
-from headgate.queries.render import render
+from headgate.queries.render import FORMATS, render
 from headgate.queries.runner import DEFAULT_SINCE
 from headgate.store import StoreError, default_data_directory
 
 _NARROWEST = 60
-
-
-class Format(StrEnum):
-    """How an answer is written."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
+_JOINED = ("table", "json", "csv", "md")
 
 
 def report(
@@ -73,8 +65,16 @@ def report(
         ),
     ] = None,
     format_: Annotated[
-        Format, typer.Option("--format", help="table for people; json or csv for programs.")
-    ] = Format.table,
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help=f"One of {', '.join(FORMATS)}. Unless given, by the ending of --output, else table.",
+        ),
+    ] = "",
+    chart: Annotated[
+        int, typer.Option(min=1, help="For svg and png: which of the answer's charts.")
+    ] = 1,
     output: Annotated[
         Path | None, typer.Option(help="Write to this file instead of the terminal.")
     ] = None,
@@ -116,7 +116,7 @@ def report(
         _document(store, data or [], name, question | own | {"since": begin})
         for begin in since or [DEFAULT_SINCE]
     ]
-    _write(documents, format_, output)
+    _write(documents, format_ or _by_ending(output), output, chart)
 
 
 def _document(
@@ -150,20 +150,32 @@ def _pairs(texts: list[str], option: str) -> dict[str, str]:
     return pairs
 
 
-def _write(documents: list[dict[str, Any]], format_: Format, output: Path | None) -> None:
+def _by_ending(output: Path | None) -> str:
+    ending = output.suffix.removeprefix(".") if output else ""
+    return ending if ending in FORMATS else "table"
+
+
+def _write(documents: list[dict[str, Any]], format_: str, output: Path | None, chart: int) -> None:
     """Write one answer, or several one after the other; several as JSON are one array."""
     terminal = output is None and sys.stdout.isatty()
     width = max(shutil.get_terminal_size().columns, _NARROWEST)
     color = terminal and "NO_COLOR" not in os.environ
-    texts = [render(d, format_.value, width=width, color=color) for d in documents]
-    text = "\n".join(texts)
-    if len(texts) > 1 and format_ is Format.json:
-        text = "[\n" + ",\n".join(part.rstrip("\n") for part in texts) + "\n]\n"
+    made = [render(d, format_, width=width, color=color, chart=chart) for d in documents]
+    if not FORMATS[format_].text and terminal:
+        raise ReportError(f"{format_} is nothing for a terminal: name a file with --output FILE")
+    if len(made) > 1 and format_ not in _JOINED:
+        raise ReportError(
+            f"{format_} is a file of one window; give --since once, or choose one of {', '.join(_JOINED)}"
+        )
+    if len(made) > 1 and format_ == "json":
+        made = [b"[\n" + b",\n".join(part.rstrip(b"\n") for part in made) + b"\n]\n"]
+    data = b"\n".join(made)
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        output.write_bytes(data)
     except OSError as error:
         raise ReportError(
             f"cannot write {output}: {error.strerror}; name another file with --output FILE"

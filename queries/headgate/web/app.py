@@ -4,7 +4,7 @@
     GET /api/status               what the server counts about itself
     GET /api/reports              every report with its question and parameters
     GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json
-                                  (default), csv or table, width of a table in columns
+                                  (default) or any other, width of a table in columns, chart of a picture from 1
 
 Failures are {"error": sentence}: 400 for a question that cannot be asked so, 404 for a report that does not exist,
 503 for a store that cannot be read. Queries block, so they run in a few threads of their own, and never more at once.
@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from headgate.queries import ReportError, UnknownReport, entry, names, run
 from headgate.queries.declaration import described
-from headgate.queries.render import render
+from headgate.queries.render import FORMATS, render
 from headgate.store import StoreError
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from headgate.store import Store
 
 QUERY_THREADS = 4
-_MEDIA = {"json": "application/json", "csv": "text/csv; charset=utf-8", "table": "text/plain"}
 _STATUS = ((UnknownReport, 404), (ReportError, 400), (StoreError, 503))
 _MAX_WIDTH = 500
 _BEHIND = "the store is behind: some of what was received last is not counted here yet"
@@ -64,23 +63,28 @@ def create_app(
         yield
         pool.shutdown(wait=True)
 
-    def answer(name: str, format_: str, width: int, question: Mapping[str, Any]) -> str:
+    def answer(
+        name: str, format_: str, options: Mapping[str, Any], question: Mapping[str, Any]
+    ) -> bytes:
         entry(name)  # an unknown name is refused before anything is flushed for it
         behind = flush() is False
         document = run(name, store, now=clock(), **question).to_dict()
         if behind:
             document["summary"]["notes"].append(_BEHIND)
-        return render(document, format_, width=width)
+        return render(document, format_, **options)
 
     async def report(request: Request) -> Response:
         question = _question(request)
         format_ = question.pop("format", "json")
-        width = _width(question.pop("width", "80"))
+        options = {
+            "width": _whole("width", question.pop("width", "80"), _MAX_WIDTH),
+            "chart": _whole("chart", question.pop("chart", "1"), _MAX_WIDTH),
+        }
         loop = asyncio.get_running_loop()
-        text = await loop.run_in_executor(
-            pool, answer, request.path_params["name"], format_, width, question
+        made = await loop.run_in_executor(
+            pool, answer, request.path_params["name"], format_, options, question
         )
-        return Response(text, media_type=_MEDIA[format_])
+        return Response(made, media_type=FORMATS[format_].media)
 
     async def counted(_: Request) -> Response:
         return JSONResponse(status())
@@ -131,9 +135,9 @@ def _question(request: Request) -> dict[str, Any]:
     return question
 
 
-def _width(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _MAX_WIDTH:
-        raise ReportError(f"width {text!r} is not possible: write a number of columns such as 80")
+def _whole(name: str, text: str, most: int) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise ReportError(f"{name} {text!r} is not possible: write a number from 1 to {most}")
     return int(text)
 
 

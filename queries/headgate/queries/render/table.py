@@ -6,7 +6,7 @@ import collections
 import io
 import textwrap
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.padding import Padding
@@ -16,13 +16,16 @@ from rich.text import Text
 from headgate.queries.catalog import entry
 from headgate.queries.render.spark import spark
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 _TEXT_COLUMNS = {"operation", "message", "operations", "error_type", "service", "verdict"}
 _TEXT_COLUMNS |= {"advice", "key", "value", "code", "measure", "steps", "path", "reason"}
 _TEXT_WIDTH = 11
 _GAP = 2
 _REASONS = 3
 _SYMMETRIC_WITHIN = 0.15
-_NOT_SHOWN = {"source", "notes", "uncertainty"}
+NOT_SHOWN = {"source", "notes", "uncertainty"}
 _MS_STEPS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 
 
@@ -49,28 +52,28 @@ def _parts(document: dict[str, Any], width: int) -> list[Any]:
     summary = document["summary"]
     parts: list[Any] = [
         Text(f"{document['report']}: {report.question}", style="bold"),
-        Text(_heading(document), style="dim"),
+        Text(heading(document), style="dim"),
         *(Text(f"Note: {note}.", style="yellow") for note in summary["notes"]),
     ]
     tables = {name: document["rows"] if name == "rows" else summary[name] for name in report.tables}
     if not any(tables.values()):
-        return [*parts, Text(""), Text(_nothing(document))]
+        return [*parts, Text(""), Text(nothing(document))]
     parts += [Text(""), _summary(summary)]
     for name, columns in report.tables.items():
         if tables[name]:
             parts += [Text("")]
             parts += (
-                [Text(document["report"] if name == "rows" else _title(name), style="bold")]
+                [Text(document["report"] if name == "rows" else title(name), style="bold")]
                 if len(report.tables) > 1
                 else []
             )
             parts += [_table(tables[name], columns, width)]
     if not document["exact"]:
-        parts += [Text(""), *(Text(line, style="dim") for line in _legend(document))]
+        parts += [Text(""), *(Text(line, style="dim") for line in legend(document))]
     return parts
 
 
-def _legend(document: dict[str, Any]) -> list[str]:
+def legend(document: Mapping[str, Any]) -> list[str]:
     """Return what the signs mean, and why some numbers have no interval."""
     records = [document["summary"], *document["rows"]]
     records += [
@@ -95,7 +98,8 @@ def _legend(document: dict[str, Any]) -> list[str]:
     ]
 
 
-def _heading(document: dict[str, Any]) -> str:
+def heading(document: Mapping[str, Any]) -> str:
+    """Return what an answer is of: its window, what it was narrowed to, whether it is exact, where it comes from."""
     window = document["window"]
     asked = [
         f"{name}={value}"
@@ -109,7 +113,8 @@ def _heading(document: dict[str, Any]) -> str:
     return f"{since} to {until} UTC{narrowed} · {how}, from {document['summary']['source']}"
 
 
-def _nothing(document: dict[str, Any]) -> str:
+def nothing(document: Mapping[str, Any]) -> str:
+    """Return what to say and to advise where nothing was recorded."""
     narrower = " and without its filters" if document["params"]["where"] else ""
     return (
         "Nothing was recorded in this window. Try a longer one with --since 7d"
@@ -121,7 +126,7 @@ def _summary(summary: dict[str, Any]) -> Padding:
     shown = [
         (name, show(name, value, summary.get("uncertainty", {}).get(name)))
         for name, value in summary.items()
-        if name not in _NOT_SHOWN and value is not None and not isinstance(value, list)
+        if name not in NOT_SHOWN and value is not None and not isinstance(value, list)
     ]
     grid = Table.grid(padding=(0, 2))
     for style in ("dim", "", "dim", ""):
@@ -130,7 +135,7 @@ def _summary(summary: dict[str, Any]) -> Padding:
     for index in range(half):
         left = shown[index]
         right = shown[index + half] if index + half < len(shown) else None
-        cells = [_title(left[0]), left[1], *([_title(right[0]), right[1]] if right else ["", ""])]
+        cells = [title(left[0]), left[1], *([title(right[0]), right[1]] if right else ["", ""])]
         grid.add_row(*(Text(cell) for cell in cells))
     return Padding(grid, (0, 0, 0, 1))
 
@@ -150,8 +155,8 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], width: int) -> 
         shown.append(name)
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="dim")
     for name in shown:
-        numeric = _is_numeric(rows, name)
-        head = _broken_title(name, cells[name]) if numeric else _title(name)
+        numeric = is_numeric(rows, name)
+        head = _broken_title(name, cells[name]) if numeric else title(name)
         table.add_column(
             head,
             justify="right" if numeric else "left",
@@ -164,23 +169,25 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], width: int) -> 
     return table
 
 
-def _is_numeric(rows: list[dict[str, Any]], name: str) -> bool:
+def is_numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Return whether a column is set flush right."""
     return name.endswith("_at") or not isinstance(rows[0][name], str | list)
 
 
 def _least_width(name: str, cells: list[str]) -> int:
     if name in _TEXT_COLUMNS:
-        return min(max(len(_title(name)), *map(len, cells)), _TEXT_WIDTH)
+        return min(max(len(title(name)), *map(len, cells)), _TEXT_WIDTH)
     return max(*map(len, cells), len(_broken_title(name, cells).split("\n")[0]))
 
 
 def _broken_title(name: str, cells: list[str]) -> str:
     """Return a title in lines about as short as what stands under it."""
     widest = max(8, *map(len, cells))
-    return "\n".join(textwrap.wrap(_title(name), widest, break_long_words=False))
+    return "\n".join(textwrap.wrap(title(name), widest, break_long_words=False))
 
 
-def _title(name: str) -> str:
+def title(name: str) -> str:
+    """Return a field's name as people read it."""
     for suffix in ("_ms", "_at", "_series"):
         name = name.removesuffix(suffix)
     return name.replace("_", " ")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
+from headgate.queries.charts import Bars, Share
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context, Params, Reduced, Report
 from headgate.queries.estimate import Estimate, at_least, count, exactly, rate
@@ -165,4 +166,8 @@ REPORT = Report(
         ),
     },
     reduce=reduce,
+    charts=(
+        Bars(title="Calls by operation", category="operation", value="calls"),
+        Share(title="Share of calls", category="operation", value="calls"),
+    ),
 )

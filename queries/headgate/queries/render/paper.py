@@ -1,0 +1,40 @@
+"""An answer as PDF: the same content set by Typst, with page numbers, headings, and vector charts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headgate.queries.render.picture import pdf
+from headgate.queries.render.sections import sections
+from headgate.queries.render.vega import drawings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def as_paper(document: Mapping[str, Any]) -> bytes:
+    """Return the PDF."""
+    import typst
+
+    content = dataclasses.asdict(sections(document))
+    found = drawings(document)
+    content["charts"] = [
+        {"title": drawing.title, "file": f"chart{number}.pdf"}
+        for number, drawing in enumerate(found)
+    ]
+    text = files("headgate.queries.render").joinpath("paper.typ").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="headgate-pdf-") as place:
+        root = Path(place)
+        (root / "paper.typ").write_text(text, encoding="utf-8")
+        (root / "content.json").write_text(json.dumps(content), encoding="utf-8")
+        for number, drawing in enumerate(found):
+            (root / f"chart{number}.pdf").write_bytes(pdf(drawing))
+        made = typst.compile(root / "paper.typ", root=root)
+    if not isinstance(made, bytes):
+        raise TypeError("a PDF is one file")
+    return made

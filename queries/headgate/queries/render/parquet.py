@@ -1,0 +1,76 @@
+"""The rows of an answer as Parquet: typed columns, for pandas, DuckDB, ClickHouse and the like."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from headgate.queries.catalog import entry
+from headgate.queries.declaration import described
+from headgate.queries.estimate import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+_PARTS = ("standard_error", "low", "high")
+
+
+def as_parquet(document: Mapping[str, Any]) -> bytes:
+    """Return one file; numbers that may be estimated bring `_standard_error`, `_low` and `_high`.
+
+    The rest of the answer (window, parameters, summary) is JSON in the file's metadata under `headgate`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names, columns = [], []
+    for name, (kind, meaning) in described(entry(document["report"]).report.row).items():
+        values = [row[name] for row in document["rows"]]
+        names.append(pa.field(name, _type(pa, kind), metadata={"description": meaning}))
+        columns.append(pa.array(_plain(kind, values), _type(pa, kind)))
+        if _has(kind, Estimate):
+            for part in _PARTS:
+                names.append(pa.field(f"{name}_{part}", pa.float64()))
+                found = [_part(row, name, part) for row in document["rows"]]
+                columns.append(pa.array(found, pa.float64()))
+    rest = {key: value for key, value in document.items() if key != "rows"}
+    schema = pa.schema(names, metadata={"headgate": json.dumps(rest)})
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=schema), out, compression="zstd")
+    return out.getvalue()
+
+
+def _has(kind: Any, wanted: type) -> bool:
+    return kind is wanted or wanted in getattr(kind, "__args__", ())
+
+
+def _type(pa: Any, kind: Any) -> pa.DataType:
+    if _has(kind, Estimate) or _has(kind, float):
+        return pa.float64()
+    if _has(kind, datetime):
+        return pa.timestamp("us", tz="UTC")
+    if kind is bool:
+        return pa.bool_()
+    if _has(kind, int):
+        return pa.int64()
+    if getattr(kind, "__origin__", None) is tuple:
+        return pa.list_(_type(pa, kind.__args__[0]))
+    return pa.string()
+
+
+def _plain(kind: Any, values: list[Any]) -> list[Any]:
+    if _has(kind, datetime):
+        return [None if value is None else datetime.fromisoformat(value) for value in values]
+    return values
+
+
+def _part(row: Mapping[str, Any], name: str, part: str) -> float | None:
+    if row[name] is None:
+        return None
+    exact = {"standard_error": 0.0, "low": row[name], "high": row[name]}
+    found = row.get("uncertainty", {}).get(name, exact)[part]
+    return None if found is None else float(found)

@@ -1,0 +1,241 @@
+"""Every format of an answer: the same numbers in each, whole files that need nothing else, and honest refusals."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import openpyxl
+import pyarrow.parquet as pq
+import pypdf
+import pytest
+
+from headgate.queries import ReportError, entry, names, run
+from headgate.queries.declaration import described
+from headgate.queries.render import FORMATS, render
+from headgate.queries.render.vega import drawings
+from headgate.queries.render.workbook import as_workbook
+from headgate.store import embedded_store, migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from headgate.store import Store
+
+NOW = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
+REPORTS = pytest.mark.parametrize("name", names())
+NASTY = "=1+1</script><b>|*x*"
+
+
+@pytest.fixture(scope="module")
+def used(engine_path: Path) -> Iterator[Store]:
+    store = embedded_store(engine_path, "test_formats")
+    migrate(store)
+    store.client().command("SYSTEM STOP TTL MERGES")
+    columns = [
+        "Timestamp",
+        "TraceState",
+        "ServiceName",
+        "SpanName",
+        "SpanKind",
+        "StatusCode",
+        "Duration",
+    ]
+    columns += ["SpanAttributes"]
+    rows = [
+        [
+            NOW - timedelta(hours=index),
+            "" if index % 2 else "ot=th:c",
+            "shop",
+            NASTY if index % 4 else "pay",
+            "Server",
+            "Error" if index % 3 == 0 else "Unset",
+            (index + 1) * 3_000_000,
+            {"user.id": f"u{index % 7}", "session.id": f"s{index % 9}"},
+        ]
+        for index in range(60)
+    ]
+    store.client().insert("otel_traces", rows, column_names=columns)
+    yield store
+    store.client().command("DROP DATABASE test_formats SYNC")
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def documents(used: Store) -> dict[str, dict[str, Any]]:
+    return {n: run(n, used, now=NOW, since="3d", where={"": ""}).to_dict() for n in names()}
+
+
+class Page(HTMLParser):
+    """What a browser would load and show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self.scripts: list[str] = []
+        self._in = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self._in = tag
+        self.loads += [value or "" for key, value in attributes if key in {"src", "href"}]
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in {"td", "th"}:
+            self.tables[-1][-1].append("")
+        elif tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._in in {"td", "th"}:
+            self.tables[-1][-1][-1] += data
+        elif self._in == "script":
+            self.scripts[-1] += data
+
+
+@REPORTS
+def test_a_page_is_one_file_and_says_what_the_document_says(documents, name: str) -> None:
+    """It loads nothing, holds the very document, and no name in the data ends its script or its markup."""
+    page = Page()
+    page.feed(render(documents[name], "html").decode())
+    assert page.loads == []
+    data = re.search(r"const data = (\{.*\});$", page.scripts[-1], re.MULTILINE)
+    assert data is not None
+    assert json.loads(data[1])["document"] == documents[name]
+    rows = [n for n in entry(name).report.tables if table_of(documents[name], n)]
+    assert len(page.tables) == len(rows)
+    for found, wanted in zip(page.tables, rows, strict=True):
+        assert len(found) - 1 == len(table_of(documents[name], wanted))
+
+
+def table_of(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = document["rows"] if name == "rows" else document["summary"][name]
+    return found
+
+
+@REPORTS
+def test_a_workbook_has_every_number(documents, name: str) -> None:
+    """Read by openpyxl: each record's fields as typed cells, interval ends beside estimates, headers frozen."""
+    book = openpyxl.load_workbook(io.BytesIO(render(documents[name], "xlsx")))
+    for table in entry(name).report.tables:
+        records = table_of(documents[name], table)
+        sheet = book[(name if table == "rows" else table)[:28]]
+        assert sheet.freeze_panes == "A2"
+        cells = [[cell.value for cell in row] for row in sheet.iter_rows(min_row=2)]
+        assert len(cells) == len(records)
+        report = entry(name).report
+        kind = report.row if table == "rows" else described(report.summary)[table][0].__args__[0]
+        for line, record in zip(cells, records, strict=True):
+            numbers = [part for field in described(kind) for part in flat(record, field)]
+            assert [v for v in line if isinstance(v, int | float)] == pytest.approx(
+                [n for n in numbers if isinstance(n, int | float)]
+            )
+
+
+def flat(record: dict[str, Any], field: str) -> list[Any]:
+    found = record.get("uncertainty", {}).get(field)
+    return [record[field], *([found["low"], found["high"]] if found else [])]
+
+
+def test_text_stays_text_in_a_workbook(documents) -> None:
+    """A name that looks like a formula is none."""
+    book = openpyxl.load_workbook(io.BytesIO(render(documents["usage"], "xlsx")))
+    cells = [cell for row in book["usage"].iter_rows() for cell in row if cell.value == NASTY]
+    assert cells
+    assert all(cell.data_type == "s" for cell in cells)
+
+
+def test_a_long_table_goes_on_in_another_sheet(documents, monkeypatch) -> None:
+    """Rows beyond Excel's limit are not cut off."""
+    monkeypatch.setattr("headgate.queries.render.workbook.MOST_ROWS", 1)
+    book = openpyxl.load_workbook(io.BytesIO(as_workbook(documents["usage"])))
+    assert [s for s in book.sheetnames if s.startswith("usage")] == ["usage", "usage 2"]
+
+
+@REPORTS
+def test_parquet_has_typed_columns(documents, name: str) -> None:
+    """Values and interval ends as in the document, whose rest is in the metadata."""
+    table = pq.read_table(io.BytesIO(render(documents[name], "parquet")))
+    rows = table.to_pylist()
+    assert len(rows) == len(documents[name]["rows"])
+    for found, record in zip(rows, documents[name]["rows"], strict=True):
+        for field, value in record.items():
+            if isinstance(value, int | float):
+                assert found[field] == pytest.approx(value)
+            uncertain = record.get("uncertainty", {}).get(field)
+            if uncertain:
+                assert found[f"{field}_low"] == uncertain["low"]
+    rest = json.loads(table.schema.metadata[b"headgate"])
+    assert rest["window"] == documents[name]["window"]
+
+
+@REPORTS
+def test_a_paper_is_set_with_pages_and_all_rows(documents, name: str) -> None:
+    """As text, read back by pypdf: the question, the page numbers, each table's titles."""
+    paper = pypdf.PdfReader(io.BytesIO(render(documents[name], "pdf")))
+    text = " ".join(page.extract_text() for page in paper.pages)
+    words = re.sub(r"\s+", "", text)
+    assert f"1of{len(paper.pages)}" in words
+    assert re.sub(r"\s+", "", entry(name).report.question) in words
+
+
+@REPORTS
+def test_markdown_tables_are_whole(documents, name: str) -> None:
+    """Every line of a table has as many cells as its head, whatever is in the data."""
+    text = render(documents[name], "md").decode()
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(counts) == 1
+
+
+def test_csv_and_json_agree(documents) -> None:
+    """The same calls in both."""
+    rows = list(csv.DictReader(io.StringIO(render(documents["usage"], "csv").decode())))
+    assert [float(row["calls"]) for row in rows] == [r["calls"] for r in documents["usage"]["rows"]]
+
+
+@pytest.mark.parametrize("format_", [f for f in FORMATS if f not in {"svg", "png"}])
+def test_nothing_is_an_answer_in_every_format(used: Store, format_: str) -> None:
+    """An empty window makes a whole file."""
+    empty = run("usage", used, now=NOW, since="2020-01-01", until="2020-01-02").to_dict()
+    assert len(render(empty, format_)) > 10
+
+
+def test_a_format_that_is_not_installed_says_what_to_install(documents, monkeypatch) -> None:
+    """One sentence with the command."""
+    monkeypatch.setitem(sys.modules, "typst", None)
+    with pytest.raises(ReportError, match=r"pdf needs typst.*pip install 'headgate\[export\]'"):
+        render(documents["usage"], "pdf")
+
+
+def test_a_chart_that_there_is_not_is_refused_with_those_there_are(documents) -> None:
+    """The titles are named."""
+    with pytest.raises(ReportError, match="there is no chart 9; there are 1: Calls by operation"):
+        render(documents["usage"], "svg", chart=9)
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+def test_a_browser_draws_every_chart(documents, tmp_path: Path) -> None:
+    """Without a network: as many drawings in the page as the answer has charts."""
+    path = tmp_path / "errors.html"
+    path.write_bytes(render(documents["errors"], "html"))
+    shown = subprocess.run(
+        ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
+         "--virtual-time-budget=5000", "--dump-dom", path.as_uri()],
+        check=True, capture_output=True, text=True, timeout=120,
+    ).stdout  # fmt: skip
+    assert shown.count('class="marks"') == len(drawings(documents["errors"])) > 1
