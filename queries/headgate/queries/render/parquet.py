@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,11 @@ def _has(kind: Any, wanted: type) -> bool:
 
 
 def _type(pa: Any, kind: Any) -> pa.DataType:
+    if getattr(kind, "__origin__", None) is tuple:
+        item = kind.__args__[0]
+        return pa.list_(
+            pa.string() if is_dataclass(item) and item is not Estimate else _type(pa, item)
+        )
     if _has(kind, Estimate) or _has(kind, float):
         return pa.float64()
     if _has(kind, datetime):
@@ -57,14 +63,14 @@ def _type(pa: Any, kind: Any) -> pa.DataType:
         return pa.bool_()
     if _has(kind, int):
         return pa.int64()
-    if getattr(kind, "__origin__", None) is tuple:
-        return pa.list_(_type(pa, kind.__args__[0]))
     return pa.string()
 
 
 def _plain(kind: Any, values: list[Any]) -> list[Any]:
     if _has(kind, datetime):
         return [None if value is None else datetime.fromisoformat(value) for value in values]
+    if getattr(kind, "__origin__", None) is tuple:  # of records: each one as JSON
+        return [[json.dumps(v) if isinstance(v, dict) else v for v in value] for value in values]
     return values
 
 
