@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from dataclasses import replace
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from spans import (
     MINUTE,
     NOW,
@@ -206,17 +206,17 @@ def test_a_retransmission_after_release_and_crash_is_dropped(begin, store, journ
 
 
 def test_requests_without_identity_are_never_dropped(begin, store):
-    """Items without ids, and requests without items, may come twice and mean it."""
+    """Items without ids and times, and requests without items, may come twice and mean it."""
     pipe = begin()
-    message = ExportTraceServiceRequest.FromString(request([1]))
-    message.resource_spans[0].scope_spans[0].spans[0].ClearField("span_id")
+    message = ExportLogsServiceRequest()
+    message.resource_logs.add().scope_logs.add().log_records.add().body.string_value = "no time"
     bare = message.SerializeToString()
     for _ in range(2):
-        pipe.accept(Signal.TRACES, bare).result(20)
+        pipe.accept(Signal.LOGS, bare).result(20)
         pipe.accept(Signal.TRACES, b"").result(20)
     assert pipe.flush()
-    assert pipe.duplicate[Signal.TRACES] == 0
-    assert store.client().query("SELECT count() FROM otel_traces").result_rows == [(2,)]
+    assert pipe.duplicate.total() == 0
+    assert store.client().query("SELECT count() FROM otel_logs").result_rows == [(2,)]
 
 
 def test_a_retry_joins_the_original_that_is_being_written(begin, store, monkeypatch):

@@ -66,7 +66,7 @@ def spans() -> bytes:
     cases = itertools.product(SAID, RAISED, (0, 1, 2), (1, 2, 3, 5), (b"", b"parentid"))
     for number, (said, raised, status, kind, parent) in enumerate(cases):
         span = scope.spans.add(
-            trace_id=number.to_bytes(16, "big"),
+            trace_id=(number + 1).to_bytes(16, "big"),
             span_id=(number + 1).to_bytes(8, "big"),
             parent_span_id=parent,
             name=f"operation {number % 7}",

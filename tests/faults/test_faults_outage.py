@@ -100,12 +100,12 @@ def test_memory_stays_bounded_while_the_store_is_away(begin, remote, clickhouse,
     clickhouse.turn("refuses")
     for number in range(50):
         accept(pipe, [number], filling=200_000)  # ten megabytes
-        assert pipe._memory_bytes <= limits.memory_bytes
+        assert pipe.room.used <= limits.memory_bytes
     held = sum(s.contents is not None for s in pipe._waiting)
     assert 0 < held < len(pipe._waiting)
     clickhouse.turn("works")
     assert pipe.flush()
-    assert pipe._memory_bytes == 0
+    assert pipe.room.used == 0
     check_books(store, range(50))
 
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from google.protobuf.json_format import Parse
 from google.rpc import code_pb2
-from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -109,6 +109,13 @@ def status_of(answer: httpx.Response) -> Status:
     return Status.FromString(answer.content)
 
 
+def violation(status: Status) -> BadRequest.FieldViolation:
+    """Return what a status says is bad."""
+    bad = BadRequest()
+    assert status.details[0].Unpack(bad)
+    return bad.field_violations[0]
+
+
 def post(server, case: str) -> httpx.Response:
     signal, headers, content, _ = REFUSALS[case]
     return httpx.post(server.url(signal), headers=headers, content=content)
@@ -132,6 +139,8 @@ def test_http_refuses_with_a_status_in_the_requests_encoding(server, case):
     status = status_of(answer)
     assert status.code == CODES[expected]
     assert len(status.message) > 10
+    if expected != 413:
+        assert violation(status).description == status.message
     assert "retry-after" not in answer.headers
 
 
@@ -174,8 +183,9 @@ def test_grpc_refuses_for_good(server, content, compression, code):
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         details = dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
         status = Status.FromString(details)
-        assert (status.code, list(status.details)) == (code_pb2.INVALID_ARGUMENT, [])
-        assert status.message == caught.value.details()
+        assert status.code == code_pb2.INVALID_ARGUMENT
+        assert status.message == caught.value.details() == violation(status).description
+        assert violation(status).field.startswith("byte ")
 
 
 @pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
@@ -339,4 +349,6 @@ def retry_s(detail) -> float:
 def test_json_text_of_a_status_has_the_names_of_the_protocol(server):
     """A client without protobuf reads `code` and `message` as plain JSON."""
     answer = post(server, "no JSON")
-    assert set(json.loads(answer.text)) == {"code", "message"}
+    status = json.loads(answer.text)
+    assert set(status) == {"code", "message", "details"}
+    assert status["details"][0]["fieldViolations"][0]["description"] == status["message"]

@@ -31,6 +31,22 @@ class TooLarge(Permanent):
     """The request is larger than the configured maximum, compressed or decompressed."""
 
 
+class Unauthenticated(Permanent):
+    """The request has no token, or none that we know."""
+
+
+class Forbidden(Permanent):
+    """The request's token does not allow what it asks for."""
+
+
+class NoSuchMethod(Permanent):
+    """There is nothing at this path, or not by this method; `http_status` is 404 or 405."""
+
+    def __init__(self, message: str, http_status: int) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+
+
 class Retryable(CollectorError):
     """The request can be taken later; `retry_after_s` says when to try."""
 

@@ -25,7 +25,7 @@ class Limits:
     busy_items: int = 1000
     busy_age_s: float = 1.0
     idle_age_s: float = 4.0
-    memory_bytes: int = 256 << 20
+    memory_bytes: int = 128 << 20
     journal_bytes: int = 4 << 30
     reserve_bytes: int = 64 << 20
 

@@ -1,21 +1,33 @@
-"""OTLP/gRPC: three unary methods that take and give raw bytes."""
+"""OTLP/gRPC: three unary methods that take and give raw bytes.
+
+A call is looked at before its message is read: the methods are registered as taking streams, which is the same on the
+wire, so that the message is asked for only once the sender is known and there is room. gRPC does not say how long a
+message will be: room is made for an ordinary one, and corrected when it is there.
+
+A message over the limit is refused by gRPC itself, which tells us no more than that the call has ended; unless the
+sender's own deadline has passed or we gave the call up, that is how it is counted.
+"""
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import grpc
 
 from headgate.collector.errors import CollectorError
+from headgate.collector.partial import response
+from headgate.collector.receive import Received
 from headgate.collector.signals import Signal
 from headgate.collector.status import refusal
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from headgate.collector.pipeline import Pipeline
+    from headgate.collector.room import Room
 
 SERVICES = {
     "opentelemetry.proto.collector.trace.v1.TraceService": Signal.TRACES,
@@ -23,49 +35,148 @@ SERVICES = {
     "opentelemetry.proto.collector.logs.v1.LogsService": Signal.LOGS,
 }
 _THREADS = 64
+# What a batch of 2048 well-filled spans takes.
+_ORDINARY_BYTES = 1 << 20
+_SWEEP_S = 1.0
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # otherwise a port in use goes unnoticed
+    ("grpc.max_concurrent_streams", 256),
+    ("grpc.max_metadata_size", 16 << 10),
+    ("grpc.keepalive_time_ms", 60_000),  # ask whether a silent client is still there
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.max_connection_idle_ms", 600_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # clients may ask, too
+)
 
 
 class GrpcReceiver:
-    """A gRPC server in front of a pipeline; `port` is the port it got."""
+    """A gRPC server in front of the pipelines; `port` is the port it got."""
 
-    def __init__(self, pipeline: Pipeline, host: str, port: int, max_request_bytes: int) -> None:
-        """Bind the address; raises OSError when that cannot be done."""
+    def __init__(
+        self,
+        pipeline_of: Callable[[bytes], Pipeline],
+        room: Room,
+        host: str,
+        port: int,
+        max_request_bytes: int,
+        *,
+        credentials: grpc.ServerCredentials | None = None,
+        receive_s: float,
+    ) -> None:
+        """Bind the address, in plain text unless there are credentials; raises OSError when that cannot be done.
+
+        Each call is sent to `pipeline_of(authorization)`, which raises Unauthenticated, Forbidden or Retryable.
+        """
+        self._pipeline_of = pipeline_of
+        self._room = room
+        self._limit = max_request_bytes
+        self._patience = Patience(receive_s)
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, thread_name_prefix="headgate-grpc"),
-            options=[
-                ("grpc.so_reuseport", 0),  # otherwise a port in use goes unnoticed
-                ("grpc.max_receive_message_length", max_request_bytes),
-            ],
+            options=[*_OPTIONS, ("grpc.max_receive_message_length", max_request_bytes)],
         )
         for service, signal in SERVICES.items():
-            handler = grpc.unary_unary_rpc_method_handler(_export(pipeline, signal))
+            handler = grpc.stream_unary_rpc_method_handler(self._export(signal))
             self._server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(service, {"Export": handler}),)
             )
-        shown = f"[{host}]" if ":" in host else host
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            self.port = int(self._server.add_insecure_port(f"{shown}:{port}"))
+            self.port = int(
+                self._server.add_secure_port(shown, credentials)
+                if credentials
+                else self._server.add_insecure_port(shown)
+            )
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {shown}:{port}") from error
+            raise OSError(f"cannot listen on {shown}") from error
 
     def start(self) -> None:
         """Begin to answer."""
+        self._patience.start()
         self._server.start()
 
     def stop(self, grace_s: float) -> threading.Event:
         """Refuse new requests; the event is set when those under way are answered or `grace_s` has passed."""
+        self._patience.stop()
         stopped: threading.Event = self._server.stop(grace_s)
         return stopped
 
+    def _export(self, signal: Signal) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
+        def export(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            received = Received(self._room, self._limit)
+            try:
+                pipeline = self._pipeline_of(_authorization(context))
+                received.grow(min(_ORDINARY_BYTES, self._limit))
+                body = self._read(messages, context, pipeline, signal)
+                received.grow(len(body) - received.held)
+                partial = received.deliver(pipeline, signal, body).result()
+            except CollectorError as error:
+                received.drop()
+                answer = refusal(error)
+                context.set_trailing_metadata(answer.grpc_metadata)
+                context.abort(answer.grpc_code, answer.body.message)
+            except BaseException:
+                received.drop()
+                raise
+            return b"" if partial is None else response(signal, partial).SerializeToString()
 
-def _export(pipeline: Pipeline, signal: Signal) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-    def export(body: bytes, context: grpc.ServicerContext) -> bytes:
+        return export
+
+    def _read(
+        self,
+        messages: Iterator[bytes],
+        context: grpc.ServicerContext,
+        pipeline: Pipeline,
+        signal: Signal,
+    ) -> bytes:
+        """Return the call's message, empty when it has none."""
+        self._patience.begin(context)
+        message = None
         try:
-            pipeline.accept(signal, body).result()
-        except CollectorError as error:
-            answer = refusal(error)
-            context.set_trailing_metadata(answer.grpc_metadata)
-            context.abort(answer.grpc_code, answer.body.message)
-        return b""
+            message = next(messages, b"")
+        finally:
+            late = self._patience.end(context)
+            remaining_s = context.time_remaining()
+            if message is None and not late and (remaining_s is None or remaining_s > 0):
+                pipeline.reject(signal, self._limit + 1)
+        return message
 
-    return export
+
+class Patience:
+    """Cancels calls whose message does not arrive in time; one thread looks after all of them."""
+
+    def __init__(self, receive_s: float) -> None:
+        self._receive_s = receive_s
+        self._waiting: dict[grpc.ServicerContext, float] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="headgate-patience", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stopping.set()
+
+    def begin(self, context: grpc.ServicerContext) -> None:
+        """Let the time of a call run."""
+        self._waiting[context] = time.monotonic()
+
+    def end(self, context: grpc.ServicerContext) -> bool:
+        """Stop the time of a call; return whether it was cancelled for being late."""
+        return self._waiting.pop(context, None) is None
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_SWEEP_S):
+            oldest_s = time.monotonic() - self._receive_s
+            for context, began_s in list(self._waiting.items()):
+                if began_s < oldest_s and self._waiting.pop(context, None) is not None:
+                    context.cancel()
+
+
+def _authorization(context: grpc.ServicerContext) -> bytes:
+    for key, value in context.invocation_metadata():
+        if key == "authorization":
+            return value if isinstance(value, bytes) else value.encode()
+    return b""

@@ -12,24 +12,24 @@ that the store will never take, is put aside in `quarantine/`, counted and repor
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections import Counter, deque
 from concurrent.futures import Future
-from functools import partial
 from typing import TYPE_CHECKING
 
-from headgate.collector.check import examine
 from headgate.collector.delivery import Delivery
 from headgate.collector.errors import Malformed, Retryable
 from headgate.collector.filling import Filling, Limits
+from headgate.collector.inspect import Inspected, NothingGood, inspect
 from headgate.collector.journal import Append, Journal, SegmentFile
 from headgate.collector.ledger import Entry, Tally, minute_of
-from headgate.collector.process import Request
 from headgate.collector.quarantine import Quarantine
 from headgate.collector.record import LEDGER, Record, pack
 from headgate.collector.release import Releaser
-from headgate.collector.retransmission import Retransmissions, digest
+from headgate.collector.retransmission import Retransmissions
+from headgate.collector.room import Room
 from headgate.collector.segment import KINDS, Segment
 from headgate.collector.signals import Signal
 
@@ -37,12 +37,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from headgate.collector.partial import Partial
+    from headgate.collector.process import Request
     from headgate.collector.sampling import Sampler
     from headgate.store import Store
 
 __all__ = ["Limits", "Pipeline"]
 
 log = logging.getLogger(__name__)
+_LEAST_SEGMENT_BYTES = 1 << 20
 
 
 class Pipeline:
@@ -59,12 +62,15 @@ class Pipeline:
         make_durable: Callable[[], None],
         limits: Limits = Limits(),  # noqa: B008  # frozen
         sampler: Sampler | None = None,
+        room: Room | None = None,
     ) -> None:
         """Use `directory` for the journal; `new_id` returns 32 random hex digits.
 
         `make_durable` returns when what the store has taken is on its disk, or raises OSError. Without a sampler
-        everything is kept.
+        everything is kept. `room` is what bounds the memory, where other pipelines share it; it has
+        `limits.memory_bytes` unless given.
         """
+        self.room = room or Room(limits.memory_bytes)
         self._database = store.database
         self._clock_ns = clock_ns
         self._monotonic_s = monotonic_s
@@ -89,7 +95,6 @@ class Pipeline:
         self._tally = Tally()
         self._tallies_under_way = 0
         self._waiting: deque[Segment] = deque()
-        self._memory_bytes = 0
         self._sealed_count = self._stored_count = 0
         self._urgent = self._closing = self._finished = False
         self.received: Counter[Signal] = Counter()
@@ -114,48 +119,68 @@ class Pipeline:
         """How many bytes of the journal are not released yet."""
         return self._journal.backlog_bytes
 
-    def accept(self, signal: Signal, body: bytes) -> Future[None]:
-        """Validate a request (protobuf bytes) and write it to the journal.
+    def accept(self, signal: Signal, body: bytes, held: int = 0) -> Future[Partial | None]:
+        """Validate a request (protobuf bytes) and write its good items to the journal.
 
-        Raises Malformed at once, counted as rejected, or Retryable when there is no room or we are stopping. The
-        future is done when the request is durable, and fails with Retryable when it could not be made so; it cannot
-        be cancelled, since it may be shared by the request and its retransmissions.
+        The future is done when they are durable, with what was left out, if anything; it fails with Retryable when
+        they could not be made so. It cannot be cancelled, since it may be shared by the request and its
+        retransmissions. Raises Malformed at once, counted as rejected, for a request without a good item, or Retryable
+        when there is no room or we are stopping. `held` bytes of the room are taken over when this returns.
         """
-        arrival_ns = self._clock_ns()
         try:
-            items, recognisable = examine(signal, body)
+            found = inspect(self._database, signal, body, self._clock_ns())
+        except NothingGood as error:
+            self._reject_items(signal, error.partial)
+            raise
         except Malformed:
             self.reject(signal, len(body))
             raise
-        request = Request(signal, body, items, arrival_ns)
-        identity = digest(self._database, signal, body) if recognisable else b""
-        outcome: Future[None] = Future()
+        taken = self._take(found, held)
+        if found.partial is None:
+            return taken
+        accepted: Future[Partial | None] = Future()
+        accepted.set_running_or_notify_cancel()
+        taken.add_done_callback(functools.partial(_answer, accepted, found.partial))
+        return accepted
+
+    def _take(self, found: Inspected, held: int) -> Future[Partial | None]:
+        """Write what is good of a request, unless the same was sent before."""
+        request, identity = found.request, found.identity
+        outcome: Future[Partial | None] = Future()
         outcome.set_running_or_notify_cancel()
         with self._changed:
             if self._closing:
                 raise Retryable("the collector is stopping")
-            original = self._retransmissions.find(identity, arrival_ns) if identity else None
+            original = (
+                self._retransmissions.find(identity, request.arrival_ns) if identity else None
+            )
             if original is None:
-                if (
-                    self._memory_bytes + len(body) > self._limits.memory_bytes
-                    and self._memory_bytes
-                ):
-                    raise Retryable("the collector is busy: too many bytes wait to be stored")
-                self._memory_bytes += len(body)
-                self.received[signal] += items
+                self.room.take(len(request.body) + self._transient(request.body) - held, held)
+                self.received[request.signal] += request.items
                 if identity:
-                    self._retransmissions.begin(identity, arrival_ns, outcome)
+                    self._retransmissions.begin(identity, request.arrival_ns, outcome)
         if original is not None:
-            original.add_done_callback(partial(self._joined, request))
+            self.room.give(held)
+            original.add_done_callback(functools.partial(self._joined, found.sent))
             return original
-        record = pack(Record(KINDS[signal], arrival_ns, items, identity, body))
-        written = partial(self._written, request, identity, outcome)
-        self._journal.append(Append(record, items, written))
+        kind = KINDS[request.signal]
+        record = pack(Record(kind, request.arrival_ns, request.items, identity, request.body))
+        written = functools.partial(self._written, found, outcome)
+        self._journal.append(Append(record, request.items, written))
         return outcome
+
+    def _transient(self, body: bytes) -> int:
+        """Return how much more than its own bytes a request takes until it is durable: its record, and the group's."""
+        return min(2 * len(body), self._limits.memory_bytes // 4)
 
     def reject(self, signal: Signal, size: int, items: int = 1) -> None:
         """Count a request that was refused for good; it has one item as far as we know."""
         self._count(self.rejected, "Rejected", signal, items, size)
+
+    def _reject_items(self, signal: Signal, partial: Partial) -> None:
+        """Count the items that were left out of a request, by service."""
+        for service, (items, size) in partial.by_service.items():
+            self._count(self.rejected, "Rejected", signal, items, size, service)
 
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until everything acknowledged so far is stored; return False when that took too long."""
@@ -188,32 +213,37 @@ class Pipeline:
 
     def _written(
         self,
-        request: Request,
-        identity: bytes,
-        outcome: Future[None],
+        found: Inspected,
+        outcome: Future[Partial | None],
         result: SegmentFile | Retryable,
     ) -> None:
         """Acknowledge or refuse a request; called in the journal's thread once its fate is known."""
+        request = found.request
+        self.room.give(self._transient(request.body))
         with self._changed:
             if isinstance(result, Retryable):
-                self._memory_bytes -= len(request.body)
+                self.room.give(len(request.body))
                 self.received[request.signal] -= request.items
-                self._retransmissions.failed(identity)
+                self._retransmissions.failed(found.identity)
             else:
                 if not self._filling:
                     self._changed.notify_all()
                 self._filling.add(request, self._monotonic_s())
-                if identity:
-                    self._retransmissions.accepted(identity, request.arrival_ns)
-                if self._filling.full and not self._sealing:
+                if found.identity:
+                    self._retransmissions.accepted(found.identity, request.arrival_ns)
+                crowded = self.room.pressed and self._filling.size >= _LEAST_SEGMENT_BYTES
+                if (self._filling.full or crowded) and not self._sealing:
                     self._sealing = True
                     self._journal.seal()
         if isinstance(result, Retryable):
             outcome.set_exception(result)
-        else:
-            outcome.set_result(None)
+            return
+        if found.partial is not None:
+            self._reject_items(request.signal, found.partial)
+            self._write_tally()  # at once: after a crash nothing would tell of them
+        outcome.set_result(None)
 
-    def _joined(self, request: Request, original: Future[None]) -> None:
+    def _joined(self, request: Request, original: Future[Partial | None]) -> None:
         """Count a retransmission, once it has its original's outcome: a refusal is nothing that was received."""
         if original.exception() is None:
             size = len(request.body)
@@ -224,9 +254,9 @@ class Pipeline:
         with self._changed:
             filled, self._filling = self._filling, Filling(self._limits)
             contents: tuple[list[Request], list[Entry]] | None = (filled.requests, filled.entries)
-            if self._waiting and self._memory_bytes > self._limits.memory_bytes // 2:
+            if self._waiting and self.room.pressed:
                 contents = None
-                self._memory_bytes -= filled.size
+                self.room.give(filled.size)
             if self._tally:
                 self._filling.begin(self._monotonic_s())
             self._waiting.append(Segment(file, contents))
@@ -235,10 +265,16 @@ class Pipeline:
             self._changed.notify_all()
 
     def _count(
-        self, counter: Counter[Signal], fate: str, signal: Signal, items: int, size: int
+        self,
+        counter: Counter[Signal],
+        fate: str,
+        signal: Signal,
+        items: int,
+        size: int,
+        service: bytes = b"",
     ) -> None:
         """Note something that was received and is not stored."""
-        entry = Entry(minute_of(self._clock_ns()), signal, b"", fate, items, size)
+        entry = Entry(minute_of(self._clock_ns()), signal, service, fate, items, size)
         with self._changed:
             self.received[signal] += items
             counter[signal] += items
@@ -277,7 +313,7 @@ class Pipeline:
                 self.rejected.update(delivered.rejected)
                 self.sampled_out.update(delivered.sampled_out)
                 if segment.contents is not None:
-                    self._memory_bytes -= sum(len(r.body) for r in segment.contents[0])
+                    self.room.give(sum(len(r.body) for r in segment.contents[0]))
                 self._waiting.popleft()
                 self._stored_count += 1
                 self._releaser.add(segment.file, self._clock_ns())
@@ -311,3 +347,14 @@ class Pipeline:
                 self._write_tally()
                 self._journal.seal()
                 asked_s = now_s
+
+
+def _answer(
+    accepted: Future[Partial | None], partial: Partial, taken: Future[Partial | None]
+) -> None:
+    """Pass on that a request is durable, or why not, with what was left out of it."""
+    error = taken.exception()
+    if error is not None:
+        accepted.set_exception(error)
+    else:
+        accepted.set_result(partial)

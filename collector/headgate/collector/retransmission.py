@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headgate.collector.journal import SegmentFile
+    from headgate.collector.partial import Partial
     from headgate.collector.signals import Signal
 
 log = logging.getLogger(__name__)
@@ -45,22 +46,22 @@ class Retransmissions:
     def __init__(self, directory: Path, places: int = PLACES) -> None:
         self._directory = directory
         self._places = places
-        self._known: OrderedDict[bytes, tuple[int, Future[None] | None]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[int, Future[Partial | None] | None]] = OrderedDict()
         self._logs: list[tuple[int, Path]] = []
         self.evicted_early = 0
 
-    def find(self, identity: bytes, now_ns: int) -> Future[None] | None:
+    def find(self, identity: bytes, now_ns: int) -> Future[Partial | None] | None:
         """Return the outcome of the original, done or not, or None when this request is new."""
         found = self._known.get(identity)
         if found is None or now_ns - found[0] > REMEMBER_NS:
             return None
         if found[1] is not None:
             return found[1]
-        accepted: Future[None] = Future()
+        accepted: Future[Partial | None] = Future()
         accepted.set_result(None)
         return accepted
 
-    def begin(self, identity: bytes, now_ns: int, outcome: Future[None]) -> None:
+    def begin(self, identity: bytes, now_ns: int, outcome: Future[Partial | None]) -> None:
         """Remember a request that is under way."""
         self._known.pop(identity, None)
         self._remember(identity, now_ns, outcome)
@@ -69,7 +70,9 @@ class Retransmissions:
         """Remember a request that was acknowledged."""
         self._remember(identity, arrival_ns, None)
 
-    def _remember(self, identity: bytes, arrival_ns: int, outcome: Future[None] | None) -> None:
+    def _remember(
+        self, identity: bytes, arrival_ns: int, outcome: Future[Partial | None] | None
+    ) -> None:
         self._known[identity] = (arrival_ns, outcome)
         while len(self._known) > self._places:
             _, (first_ns, _) = self._known.popitem(last=False)

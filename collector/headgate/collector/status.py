@@ -1,8 +1,9 @@
 """Errors as statuses on the wire: the one place where our errors become gRPC codes and HTTP statuses.
 
-OTLP 1.11: permanent errors are INVALID_ARGUMENT / 400, except for a request that is too large: RESOURCE_EXHAUSTED
-without RetryInfo / 413, and one of a type that we do not read: 415 (RFC 9110, 15.5.16). Retryable ones are UNAVAILABLE
-with RetryInfo / 503 with Retry-After.
+OTLP 1.11: permanent errors are INVALID_ARGUMENT / 400 with a BadRequest, except for a request that is too large:
+RESOURCE_EXHAUSTED without RetryInfo / 413, one of a type that we do not read: 415 (RFC 9110, 15.5.16), and one without
+a valid token: UNAUTHENTICATED / 401, PERMISSION_DENIED / 403. Retryable ones are UNAVAILABLE with RetryInfo / 503 with
+Retry-After.
 """
 
 from __future__ import annotations
@@ -13,10 +14,20 @@ from math import ceil
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2
-from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from headgate.collector.errors import CollectorError, Permanent, Retryable, TooLarge, Unsupported
+from headgate.collector.errors import (
+    CollectorError,
+    Forbidden,
+    Malformed,
+    NoSuchMethod,
+    Permanent,
+    Retryable,
+    TooLarge,
+    Unauthenticated,
+    Unsupported,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +37,8 @@ class Refusal:
     grpc_code: grpc.StatusCode
     http_status: int
     body: Status
-    retry_after_s: float | None
+    retry_after_s: float | None = None
+    challenge: bool = False
 
     @property
     def grpc_metadata(self) -> tuple[tuple[str, bytes], ...]:
@@ -39,42 +51,51 @@ class Refusal:
         return tuple(metadata)
 
     @property
-    def http_headers(self) -> dict[str, str]:
-        """Headers besides the content type: Retry-After in whole seconds."""
-        return {} if self.retry_after_s is None else {"retry-after": str(ceil(self.retry_after_s))}
+    def http_headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers besides those of the content: Retry-After in whole seconds, or which authentication we take."""
+        if self.retry_after_s is not None:
+            return [(b"retry-after", str(ceil(self.retry_after_s)).encode())]
+        return [(b"www-authenticate", b"Bearer")] if self.challenge else []
 
 
-def refusal(error: CollectorError) -> Refusal:
+def refusal(error: CollectorError) -> Refusal:  # noqa: PLR0911  # one a kind
     """Return how to answer a request that was not taken."""
+    code = grpc.StatusCode
+    body = Status(message=str(error)[:1000])
     match error:
         case TooLarge():
-            return _refusal(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, 413, code_pb2.RESOURCE_EXHAUSTED, error
-            )
+            body.code = code_pb2.RESOURCE_EXHAUSTED
+            return Refusal(code.RESOURCE_EXHAUSTED, 413, body)
         case Retryable():
-            return _refusal(
-                grpc.StatusCode.UNAVAILABLE, 503, code_pb2.UNAVAILABLE, error, error.retry_after_s
-            )
-        case Unsupported():
-            return _refusal(grpc.StatusCode.INVALID_ARGUMENT, 415, code_pb2.INVALID_ARGUMENT, error)
+            body.code = code_pb2.UNAVAILABLE
+            body.details.add().Pack(_retry_info(error.retry_after_s))
+            return Refusal(code.UNAVAILABLE, 503, body, error.retry_after_s)
+        case Unauthenticated():
+            body.code = code_pb2.UNAUTHENTICATED
+            return Refusal(code.UNAUTHENTICATED, 401, body, challenge=True)
+        case Forbidden():
+            body.code = code_pb2.PERMISSION_DENIED
+            return Refusal(code.PERMISSION_DENIED, 403, body)
+        case NoSuchMethod():
+            body.code = code_pb2.UNIMPLEMENTED
+            return Refusal(code.UNIMPLEMENTED, error.http_status, body)
         case Permanent():
-            return _refusal(grpc.StatusCode.INVALID_ARGUMENT, 400, code_pb2.INVALID_ARGUMENT, error)
+            body.code = code_pb2.INVALID_ARGUMENT
+            body.details.add().Pack(_bad_request(error))
+            http_status = 415 if isinstance(error, Unsupported) else 400
+            return Refusal(code.INVALID_ARGUMENT, http_status, body)
         case _:
-            return _refusal(grpc.StatusCode.INTERNAL, 500, code_pb2.INTERNAL, error)
+            body.code = code_pb2.INTERNAL
+            return Refusal(code.INTERNAL, 500, body)
 
 
 def _retry_info(seconds: float) -> RetryInfo:
     return RetryInfo(retry_delay=Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9)))
 
 
-def _refusal(
-    grpc_code: grpc.StatusCode,
-    http_status: int,
-    code: int,
-    error: CollectorError,
-    retry_after_s: float | None = None,
-) -> Refusal:
-    body = Status(code=code, message=str(error)[:1000])
-    if retry_after_s is not None:
-        body.details.add().Pack(_retry_info(retry_after_s))
-    return Refusal(grpc_code, http_status, body, retry_after_s)
+def _bad_request(error: Permanent) -> BadRequest:
+    """Say what is bad and, where it is known, at which byte of the (decompressed) request."""
+    offset = error.offset if isinstance(error, Malformed) else None
+    field = "" if offset is None else f"byte {offset}"
+    violation = BadRequest.FieldViolation(field=field, description=str(error)[:1000])
+    return BadRequest(field_violations=[violation])

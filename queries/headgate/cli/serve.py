@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 SHUTDOWN_S = 6.0
 """How long a stop may take: half for answering those who wait, half for storing what was accepted."""
 
+KEEP_ALIVE_S = 75
+"""How long an idle HTTP connection is kept: longer than exporters wait between batches."""
+
 _CLOSE_S = 1.0
 _DEADLINE_S = 9.5
 
@@ -174,7 +177,14 @@ def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> N
         )
     host, port = split_address(settings.otlp_grpc)
     try:
-        grpc_receiver = GrpcReceiver(pipeline, host, port, settings.max_request_bytes)
+        grpc_receiver = GrpcReceiver(
+            lambda _: pipeline,
+            pipeline.room,
+            host,
+            port,
+            settings.max_request_bytes,
+            receive_s=settings.receive_s,
+        )
     except OSError as error:
         raise _cannot_listen(settings.otlp_grpc, "otlp_grpc", error) from error
     with _told_as_a_sentence(journal):
@@ -236,7 +246,8 @@ async def _serve_http(
     """Serve OTLP/HTTP and the API until SIGTERM or SIGINT; call `ready` and `stopping` at their times."""
     import uvicorn
 
-    from headgate.collector import http_receiver
+    from headgate.collector.http_protocol import LimitedProtocol, close_late
+    from headgate.collector.http_receiver import HttpReceiver
     from headgate.web import create_app
 
     class Server(uvicorn.Server):
@@ -248,7 +259,10 @@ async def _serve_http(
         return Server(
             uvicorn.Config(
                 app,
-                log_level="warning",
+                http=LimitedProtocol,
+                ws="none",
+                log_level="error",  # what clients do wrong is answered and counted
+                timeout_keep_alive=KEEP_ALIVE_S,
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=int(SHUTDOWN_S / 2),
@@ -261,7 +275,9 @@ async def _serve_http(
         clock=lambda: datetime.now(UTC),
         status=lambda: _status(pipeline),
     )
-    otlp = http_receiver.create_app(pipeline, settings.max_request_bytes)
+    otlp = HttpReceiver(
+        lambda _: pipeline, pipeline.room, settings.max_request_bytes, settings.receive_s
+    )
     servers = {"otlp_http": server(otlp), "api": server(api)}
 
     def stop() -> None:
@@ -281,7 +297,13 @@ async def _serve_http(
     while not (all(s.started for s in starting) or any(t.done() for t in tasks)):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     ready()
+    sweeps = [
+        asyncio.create_task(close_late(running.server_state.connections, settings.receive_s))
+        for running in servers.values()
+    ]
     await asyncio.gather(*tasks)
+    for sweep in sweeps:
+        sweep.cancel()
 
 
 def _status(pipeline: Pipeline) -> dict[str, dict[str, int]]:

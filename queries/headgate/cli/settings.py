@@ -54,8 +54,16 @@ class ServeSettings(BaseModel):
         le=1 << 30,
         description="Largest request, also after decompression, in bytes.",
     )
+    receive_s: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="Longest time that a request may take to arrive, in seconds.",
+    )
     memory_bytes: int = Field(
-        256 << 20, gt=0, description="Most bytes of accepted requests that may wait to be stored."
+        128 << 20,
+        gt=0,
+        description="Most bytes of requests in memory, counted before they are read and until they are stored.",
     )
     journal_bytes: int = Field(
         4 << 30,
