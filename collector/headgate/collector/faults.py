@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.collector.check import REQUESTS
-from headgate.collector.kernel import as_buffer, i64, kernel
-from headgate.collector.wire import MAX_DEPTH, read_length, read_tag, skip_field
+from headgate.collector.kernel import as_buffer, i64, inlined, unchecked
+from headgate.collector.memory import address, byte_at
+from headgate.collector.wire import read_length, read_tag, skip_field
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
@@ -40,34 +41,31 @@ _IS_BAD = _PARENT_ID | _LOG_TRACE_ID | _LOG_SPAN_ID
 _DIVIDED = _BUCKETS | _BOUNDS
 # Kinds of messages: what contains items, spans, other items.
 _OUTER, _SPAN, _OTHER = 0, 1, 2
+_TAGS, _ENTER = 128, 128
+_LEVELS = 8
 
 
 @cache
 def _tables(signal: Signal) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return [type, field] -> (type to enter or -1, what it says), and each type's kind; type 0 is the request."""
+    """Return [type * 128 + tag] -> what it says + 128 * type to enter, and each type's kind; type 0 is the request.
+
+    Tags are of one byte, and of length-delimited fields: all that we look at are.
+    """
     found: list[Descriptor] = [REQUESTS[signal]]
     kinds = [_OUTER]
-    entered: dict[tuple[int, int], int] = {}
-    says: dict[tuple[int, int], int] = {}
+    table: list[int] = []
     for number, descriptor in enumerate(found):
+        table += [0] * _TAGS
         for field in descriptor.fields:
-            says[number, field.number] = _SAYS.get(field.full_name, 0)
-            if (
-                field.message_type is None
-                or kinds[number] != _OUTER
-                or not _holds_items(field.message_type)
-            ):
-                continue
-            entered[number, field.number] = len(found)
-            found.append(field.message_type)
-            kinds.append(_kind(field.message_type))
-    table = np.zeros((len(found), 1 + max(field for _, field in says), 2), np.int64)
-    table[:, :, 0] = -1
-    for place, child in entered.items():
-        table[(*place, 0)] = child
-    for place, said in says.items():
-        table[(*place, 1)] = said
-    return table, np.array(kinds)
+            does = _SAYS.get(field.full_name, 0)
+            inner = field.message_type
+            if inner is not None and kinds[number] == _OUTER and _holds_items(inner):
+                does = _ENTER * len(found)
+                found.append(inner)
+                kinds.append(_kind(inner))
+            if does:
+                table[number * _TAGS + (field.number << 3 | 2)] = does
+    return np.array(table), np.array(kinds)
 
 
 def _kind(descriptor: Descriptor) -> int:
@@ -89,81 +87,86 @@ def _holds_items(descriptor: Descriptor, depth: int = 4) -> bool:
     )
 
 
-@kernel
-def _is_zero(buffer: NDArray[np.uint8], start: int, end: int) -> bool:
+@inlined
+def _invalid(base: int, start: int, end: int, size: int) -> bool:
+    """Return whether an id has another size or is all zeros."""
     for i in range(start, end):
-        if buffer[i] != 0:
-            return False
+        if byte_at(base, i) != 0:
+            return end - start != size
     return True
 
 
-@kernel
-def _invalid(buffer: NDArray[np.uint8], start: int, end: int, size: int) -> bool:
-    return end - start != size or _is_zero(buffer, start, end)
-
-
-@kernel
+@unchecked
 def count(buffer: NDArray[np.uint8], table: NDArray[np.int64], kinds: NDArray[np.int64]) -> int:
-    """Return how many items are invalid; a field that is there twice counts as it does the last time."""
-    ends = np.empty(MAX_DEPTH + 1, np.int64)
-    types = np.empty(MAX_DEPTH + 1, np.int64)
-    ends[0] = buffer.size
-    types[0] = 0
-    depth = 0
+    """Return how many items are invalid; a field that is there twice counts as it does the last time.
+
+    Unchecked: every position comes from a request that has been checked whole, every type from the table.
+    """
+    base = address(buffer)
+    ends = np.empty(_LEVELS, np.int64)
+    types = np.empty(_LEVELS, np.int64)
+    end = i64(buffer.size)
+    type_ = i64(0)
+    depth = i64(0)
     position = i64(0)
     faults = i64(0)
     state = i64(0)  # of the item that is open: items do not lie in items
     surplus = i64(0)  # of a histogram: buckets minus bounds
     while True:
-        while position == ends[depth]:
-            if depth == 0:
-                return faults
-            kind = kinds[types[depth]]
+        while position == end:
+            kind = kinds[type_]
             if kind == _SPAN:
                 faults += (state & (_HAS_IDS | _IS_BAD)) != _HAS_IDS
             elif kind == _OTHER:
                 faults += (state & _IS_BAD) != 0 or ((state & _DIVIDED) != 0 and surplus != 1)
+            if depth == 0:
+                return faults
             depth -= 1
-        position, field, wire = read_tag(buffer, position, ends[depth])
-        child = i64(-1)
-        says = i64(0)
-        if field < table.shape[1]:
-            child = table[types[depth], field, 0]
-            says = table[types[depth], field, 1]
-        if child >= 0 and wire == 2:
-            position, after = read_length(buffer, position, ends[depth])
+            end = ends[depth]
+            type_ = types[depth]
+        tag = byte_at(base, position)
+        if tag < 0x80 and tag & 7 == 2:
+            position += 1
+        else:
+            position, field, wire = read_tag(base, position, end)
+            tag = i64(field << 3 | 2) if field < 16 else i64(0)
+            if wire != 2:
+                says = table[type_ << 7 | tag] & (_ENTER - 1)
+                if says & _DIVIDED and wire == 1:
+                    surplus += i64(1) if says == _BUCKETS else i64(-1)
+                    state |= says
+                position = skip_field(base, position, end, field, wire)
+                continue
+        does = table[type_ << 7 | tag]
+        start, after = read_length(base, position, end)
+        position = after
+        if does == 0:
+            continue
+        if does >= _ENTER:
+            ends[depth] = end
+            types[depth] = type_
             depth += 1
-            ends[depth] = after
-            types[depth] = child
+            end = after
+            type_ = does // _ENTER
+            position = start
             state = i64(0)
             surplus = i64(0)
-            continue
-        if says != 0 and wire == 2:
-            start, after = read_length(buffer, position, ends[depth])
-            if says & _DIVIDED:
-                number = (after - start) // 8
-                surplus += number if says == _BUCKETS else -number
-                state |= says if number > 0 else i64(0)
+        elif does & _DIVIDED:
+            number = (after - start) // 8
+            surplus += number if does == _BUCKETS else -number
+            state |= does if number > 0 else i64(0)
+        else:
+            state &= ~does
+            if does == _TRACE_ID:
+                holds = not _invalid(base, start, after, 16)
+            elif does == _SPAN_ID:
+                holds = not _invalid(base, start, after, 8)
+            elif does == _PARENT_ID:
+                holds = after > start and after - start != 8
             else:
-                state &= ~says
-                if says == _TRACE_ID:
-                    good = not _invalid(buffer, start, after, 16)
-                    state |= says if good else i64(0)
-                elif says == _SPAN_ID:
-                    good = not _invalid(buffer, start, after, 8)
-                    state |= says if good else i64(0)
-                elif after > start:
-                    if says == _PARENT_ID:
-                        bad = after - start != 8
-                    else:
-                        bad = _invalid(buffer, start, after, 16 if says == _LOG_TRACE_ID else 8)
-                    state |= says if bad else i64(0)
-            position = after
-            continue
-        if says & _DIVIDED and wire == 1:
-            surplus += i64(1) if says == _BUCKETS else i64(-1)
-            state |= says
-        position = skip_field(buffer, position, ends[depth], field, wire)
+                size = i64(16) if does == _LOG_TRACE_ID else i64(8)
+                holds = after > start and _invalid(base, start, after, size)
+            state |= does if holds else i64(0)
 
 
 def faults(signal: Signal, body: bytes) -> int:
