@@ -122,6 +122,7 @@ class Report:
     statements can work with, whatever the periods. `asks` returns further questions by label, given the parameters
     and the window of the answer; the columns of query q of label l are called `l.q`. `borrows` names statements of
     other reports, `report.query`, that are asked as if they were this one's: there is one statement for each number.
+    `on_request` are queries that are only run where `asks` names them.
     """
 
     question: str
@@ -134,6 +135,7 @@ class Report:
     resolution: timedelta = timedelta(days=1)
     asks: Callable[[Any, Window], Mapping[str, Ask]] | None = None
     borrows: tuple[str, ...] = ()
+    on_request: tuple[str, ...] = ()
 
 
 def ordered(record: type[Any]) -> tuple[str, ...]:

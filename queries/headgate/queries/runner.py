@@ -120,7 +120,8 @@ class _Asking:
         """Choose a source for a question and run its statements."""
         params = ask.params
         wanted = self.report.queries
-        chosen = {q: wanted[q] for q in (wanted if ask.queries is None else ask.queries)}
+        own = (query for query in wanted if query not in self.report.report.on_request)
+        chosen = {q: wanted[q] for q in (own if ask.queries is None else ask.queries)}
         zone = zone_of(params.timezone)
         step = getattr(params, "step", "day")
         if step == "auto":

@@ -1,17 +1,32 @@
-"""Usage: what is used, how often, by how many, and when last (REQ-USE-01 to -05, REQ-ALRT-04)."""
+"""Usage: what is used, how often, by how many, when most and when last (REQ-USE-01 to -10, REQ-ALRT-04)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from headgate.queries.charts import Bars, Share
-from headgate.queries.columns import Columns, parts
-from headgate.queries.declaration import Context, Params, Reduced, Report
-from headgate.queries.estimate import Estimate, at_least, count, exactly, rate
+import numpy as np
+from annotated_types import Ge
 
-ABANDONED_HOURS = 168
+from headgate.queries.charts import Bars, Share, Timeline
+from headgate.queries.columns import Columns, parts
+from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
+from headgate.queries.estimate import Estimate, at_least, count, exactly, mean
+from headgate.queries.outcomes import ARCHIVE_AFTER_HOURS, calls_of, success_rate
+from headgate.queries.periods import WEEKDAYS
+from headgate.queries.window import Window
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NOTHING = Columns({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageParams(SteppedParams):
+    """How many users to name."""
+
+    top_users: Annotated[
+        int, "with granularity=comprehensive: name at most this many users", Ge(1)
+    ] = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +34,22 @@ class Frequency:
     """How often and when; the same numbers for one operation and for all."""
 
     calls: Annotated[Estimate, "uses: server, consumer and root spans, tracked calls, named events"]
+    calls_before: Annotated[Estimate, "uses in the window before, of the same length"]
+    change_rate: Annotated[float | None, "calls / calls_before - 1; null without calls before"]
     calls_per_day: Annotated[Estimate, "calls / max(days of the window, 1)"]
     calls_per_week: Annotated[Estimate, "calls / max(days / 7, 1)"]
     calls_per_month: Annotated[Estimate, "calls / max(days / 30, 1)"]
     unique_users: Annotated[Estimate, "distinct users (`user.id`, else `enduser.id`)"]
+    unique_contexts: Annotated[Estimate, "distinct contexts (`headgate.context.type`)"]
     sessions: Annotated[Estimate, "distinct sessions (`session.id`)"]
-    peak_daily_calls: Annotated[Estimate, "calls of the busiest UTC date"]
+    peak_daily_calls: Annotated[Estimate, "calls of the busiest date of the time zone"]
     peak_date: Annotated[str | None, "that date; null when nothing was used"]
     last_used_at: Annotated[datetime | None, "when last used in the window; null when never"]
     hours_since_last_use: Annotated[float | None, "hours from then to the time of asking"]
     success_rate: Annotated[Estimate | None, "share of calls that ended well; null without calls"]
+    mean_array_size: Annotated[
+        Estimate | None, "mean `headgate.array.size` of tracked calls; null where not recorded"
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +60,24 @@ class Row(Frequency):
     operation: Annotated[str, "span or event name"]
     share: Annotated[float, "its share of all calls"]
     verdict: Annotated[str, "`in use`, or `archive candidate` when last used over 168 hours ago"]
+    calls_series: Annotated[tuple[float, ...], "calls of each period"]
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Everything in one period."""
+
+    period: Annotated[str, "its first local date, or its start where it is an hour"]
+    calls: Annotated[Estimate, "uses"]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One of the users with the most uses."""
+
+    user: Annotated[str, "`user.id`, else `enduser.id`"]
+    calls: Annotated[Estimate, "uses"]
+    share: Annotated[float, "their share of all uses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,110 +86,158 @@ class Summary(Frequency):
 
     services: Annotated[int, "distinct services"]
     operations: Annotated[int, "distinct pairs of service and operation"]
+    busiest_hour: Annotated[int | None, "hour of the day (0 to 23, local) with the most calls"]
+    busiest_weekday: Annotated[str | None, "weekday (local) with the most calls"]
+    timeline: Annotated[tuple[Period, ...], "every period of the window, in order"]
+    users: Annotated[tuple[User, ...], "users by calls, with granularity=comprehensive"]
+
+
+def asks(params: UsageParams, window: Window) -> Mapping[str, Ask]:
+    """Ask for the window before; who they were only where everything is wanted."""
+    found = {"before": Ask(window.before, params, ("before",))}
+    if params.granularity == "comprehensive":
+        found["all"] = Ask(window, params, ("people",))
+    return found
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Add up the days of each operation and of all; rows by calls, most first."""
-    usage, sessions = columns["usage"], columns["sessions"]
-    users = _by_label(columns["users"], "users")
-    kept = _by_label(sessions, "sessions")
-    seen = _by_label(sessions, "last_ns")
-    thinned = bool(sessions.rows and sessions["weight"].max() > 1)
-
-    def frequency(rows: Columns, label: tuple[str, str] | None) -> dict[str, Any]:
-        distinct = (users.get(label, 0), kept.get(label, 0))
-        return _frequency(rows, distinct, seen.get(label, 0), context, thinned=thinned)
-
+    usage, before = columns["usage"], columns["before.before"]
+    users = _by_label(columns["users"])
+    kept = _by_label(columns["sessions"])
+    earlier = dict(parts(before, "service", "operation"))
     all_calls = usage.sum("calls")
     rows = []
-    for (service, operation), part in parts(usage, "service", "operation"):
-        found = frequency(part, (service, operation))
+    for label, part in parts(usage, "service", "operation"):
+        found = _frequency(part, earlier.get(label, _NOTHING), users, kept, label, context)
         rows.append(
             Row(
-                service=service,
-                operation=operation,
+                service=label[0],
+                operation=label[1],
                 share=round(part.sum("calls") / all_calls, 4) if all_calls else 0.0,
                 verdict=verdict(found["hours_since_last_use"]),
+                calls_series=tuple(_per_period(part, context).tolist()),
                 **found,
             )
         )
     rows.sort(key=lambda row: (-row.calls.value, row.service, row.operation))
+    hour, weekday = _busiest(columns["times"], context)
     summary = Summary(
         services=len({row.service for row in rows}),
         operations=len(rows),
-        **frequency(usage, None),
+        busiest_hour=hour,
+        busiest_weekday=weekday,
+        timeline=_timeline(usage, context),
+        users=_users(columns.get("all.people", _NOTHING), all_calls),
+        **_frequency(usage, before, users, kept, None, context),
     )
     return Reduced(summary, tuple(rows))
 
 
 def verdict(hours_since_last_use: float) -> str:
     """Return REQ-ALRT-04 for the last use as words."""
-    return "archive candidate" if hours_since_last_use > ABANDONED_HOURS else "in use"
+    return "archive candidate" if hours_since_last_use > ARCHIVE_AFTER_HOURS else "in use"
 
 
 def _frequency(
-    usage: Columns, distinct: tuple[int, int], seen_ns: int, context: Context, *, thinned: bool
+    usage: Columns,
+    before: Columns,
+    users: Mapping[Any, Columns],
+    kept: Mapping[Any, Columns],
+    label: tuple[str, str] | None,
+    context: Context,
 ) -> dict[str, Any]:
     days = context.window.days
-    calls = _calls(usage)
-    ends = [int(usage["last_ns"].max(initial=0)), seen_ns if usage.rows else 0]
+    calls, calls_before = calls_of(usage), calls_of(before)
+    events = kept.get(label, _NOTHING) if usage.rows else _NOTHING
+    # A use of a thinned table may have been the only one of its session or context.
+    bound = at_least if None in kept and kept[None]["weight"].max() > 1 else exactly
+    ends = [int(usage["last_ns"].max(initial=0)), int(events["last_ns"].max(initial=0))]
     last = EPOCH + timedelta(microseconds=max(ends) // 1000)
     hours = max((context.now - last) / timedelta(hours=1), 0.0)
-    users, sessions = distinct
-    peak_date, peak = _peak(usage)
+    peak_date, peak = _peak(usage, context)
+    n, t, s0, s1, s2 = (events.sum(f"size_{name}") for name in ("n", "t", "s0", "s1", "s2"))
     return {
         "calls": calls,
+        "calls_before": calls_before,
+        "change_rate": round(calls.value / calls_before.value - 1, 4)
+        if calls_before.value
+        else None,
         "calls_per_day": calls.scaled(1 / max(days, 1)).rounded(2),
         "calls_per_week": calls.scaled(1 / max(days / 7, 1)).rounded(2),
         "calls_per_month": calls.scaled(1 / max(days / 30, 1)).rounded(2),
-        "unique_users": exactly(users) if calls.exact else at_least(users),
-        "sessions": at_least(sessions) if thinned else exactly(sessions),
+        "unique_users": (exactly if calls.exact else at_least)(
+            users.get(label, _NOTHING).sum("users")
+        ),
+        "unique_contexts": bound(events.sum("contexts")),
+        "sessions": bound(events.sum("sessions")),
         "peak_daily_calls": peak,
         "peak_date": peak_date,
         "last_used_at": last if usage.rows else None,
         "hours_since_last_use": round(hours, 2) if usage.rows else None,
-        "success_rate": _success_rate(usage),
+        "success_rate": success_rate(usage),
+        "mean_array_size": mean(n, t, s0, s1, s2).rounded(2) if n else None,
     }
 
 
-def _calls(usage: Columns) -> Estimate:
-    return count(usage.sum("calls"), usage.sum("variance"), usage.sum("arrivals"))
-
-
-def _peak(usage: Columns) -> tuple[str | None, Estimate]:
-    """Return the busiest date (of equal ones the first) and its calls."""
-    days = parts(usage, "day_s")
-    if not days:
-        return None, exactly(0)
-    (day_s,), busiest = max(days, key=lambda day: day[1].sum("calls"))
-    return (EPOCH + timedelta(seconds=int(day_s))).date().isoformat(), _calls(busiest)
-
-
-def _success_rate(usage: Columns) -> Estimate | None:
+def _peak(usage: Columns, context: Context) -> tuple[str | None, Estimate]:
+    """Return the busiest local date (of equal ones the first) and its calls."""
     if not usage.rows:
-        return None
-    well = usage.chosen(usage["outcome"] == "ok")
-    lost = usage.sum("variance") - well.sum("variance")
-    return rate(well.sum("calls"), usage.sum("calls"), well.sum("variance"), lost).rounded(4)
-
-
-def _by_label(columns: Columns, name: str) -> dict[tuple[str, str] | None, int]:
-    """Return a number by (service, operation), and the whole's under None."""
-    rows = zip(
-        columns["service"].tolist(),
-        columns["operation"].tolist(),
-        columns["whole"].tolist(),
-        columns[name].tolist(),
-        strict=True,
+        return None, exactly(0)
+    days, position = np.unique(usage["day_s"], return_inverse=True)
+    busiest = int(np.bincount(position, usage["calls"]).argmax())
+    start = EPOCH + timedelta(seconds=int(days[busiest]))
+    return start.astimezone(context.zone).date().isoformat(), calls_of(
+        usage.chosen(position == busiest)
     )
-    return {
-        None if whole else (service, operation): int(n) for service, operation, whole, n in rows
-    }
+
+
+def _per_period(columns: Columns, context: Context, name: str = "calls") -> Any:
+    position = context.periods.index(columns["period_s"].astype(np.int64))
+    return np.bincount(position, columns[name], len(context.periods)).astype(np.float64)
+
+
+def _timeline(usage: Columns, context: Context) -> tuple[Period, ...]:
+    if not usage.rows:
+        return ()
+    names = ("calls", "variance", "arrivals")
+    sums = np.column_stack([_per_period(usage, context, name) for name in names]).tolist()
+    return tuple(
+        Period(context.periods.label(number), count(calls, variance, arrivals))
+        for number, (calls, variance, arrivals) in enumerate(sums)
+    )
+
+
+def _busiest(times: Columns, context: Context) -> tuple[int | None, str | None]:
+    if not times.rows:
+        return None, None
+    hours = np.bincount(times["hour"].astype(np.int64), times["calls"])
+    days = np.bincount(times["weekday"].astype(np.int64), times["calls"])
+    # Days of UTC know no hours.
+    known = context.step <= timedelta(hours=1)
+    return int(hours.argmax()) if known else None, WEEKDAYS[int(days.argmax())]
+
+
+def _users(people: Columns, all_calls: float) -> tuple[User, ...]:
+    found = [
+        User(user, calls_of(part), round(part.sum("calls") / all_calls, 4) if all_calls else 0.0)
+        for (user,), part in parts(people, "user")
+    ]
+    return tuple(sorted(found, key=lambda user: (-user.calls.value, user.user)))
+
+
+def _by_label(columns: Columns) -> dict[Any, Columns]:
+    """Return rows by (service, operation), and the whole's under None."""
+    if not columns.rows:
+        return {}
+    whole = columns["whole"] == 1
+    found: dict[Any, Columns] = dict(parts(columns.chosen(~whole), "service", "operation"))
+    return found | {None: columns.chosen(whole)}
 
 
 REPORT = Report(
     question="What is used, how often, by how many people, and when was it last used?",
-    params=Params,
+    params=UsageParams,
     summary=Summary,
     row=Row,
     tables={
@@ -159,15 +246,21 @@ REPORT = Report(
             "operation",
             "calls",
             "share",
+            "change_rate",
+            "calls_series",
             "unique_users",
-            "sessions",
             "success_rate",
+            "sessions",
             "hours_since_last_use",
         ),
+        "users": ("user", "calls", "share"),
     },
-    reduce=reduce,
     charts=(
-        Bars(title="Calls by operation", category="operation", value="calls"),
-        Share(title="Share of calls", category="operation", value="calls"),
+        Timeline(title="Calls over time", table="timeline", x="period", y=("calls",)),
+        Bars(title="What is used most", category="operation", value="calls", color="service"),
+        Share(title="Shares of all calls", category="operation", value="calls"),
     ),
+    reduce=reduce,
+    asks=asks,
+    on_request=("before", "people"),
 )

@@ -1,9 +1,10 @@
--- Uses by service, operation, outcome and UTC day. weight is what one arrival stands for (upstream sampling).
+-- Uses by service, operation, outcome, period and local day. weight is what one arrival stands for (upstream sampling).
 SELECT
     ServiceName AS service,
     Operation AS operation,
     Outcome AS outcome,
-    toUnixTimestamp(toStartOfDay(Time, 'UTC')) AS day_s,
+    roundDown(toUnixTimestamp(Time), {edges:Array(UInt32)}) AS period_s,
+    toUnixTimestamp(toStartOfDay(Time, {timezone:String})) AS day_s,
     sum(Calls) AS arrivals,
     sum(CallsAdjusted) AS calls,
     sum(CallsAdjusted * (CallsAdjusted / Calls - 1)) AS variance,
@@ -14,4 +15,4 @@ WHERE Entry
     AND Time < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({operation:String} = '' OR Operation = {operation:String})
-GROUP BY service, operation, outcome, day_s
+GROUP BY service, operation, outcome, period_s, day_s
