@@ -407,10 +407,11 @@ def test_memory_is_measured_when_asked_for(recorded):
 
 
 def test_a_block_can_be_tracked(recorded):
-    """`with tracked(name)` records the block as a use, and lets its exception pass."""
-    with pytest.raises(KeyError), tracked("library.load"):
+    """`with tracked(name)` records the block as a use of its own library, and lets its exception pass."""
+    with pytest.raises(KeyError), tracked("other.load"):
         raise KeyError("x")
-    assert recorded.span.name == "library.load"
+    assert recorded.span.name == "other.load"
+    assert recorded.span.instrumentation_scope.name == __name__.partition(".")[0]
     assert recorded.span.attributes["error.type"] == "KeyError"
 
 

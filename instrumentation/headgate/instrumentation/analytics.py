@@ -19,11 +19,12 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from headgate.instrumentation import attributes as names
 from headgate.instrumentation import errors, telemetry
 from headgate.instrumentation.detach import detach
-from headgate.instrumentation.events import record, speaker
+from headgate.instrumentation.events import record
 from headgate.instrumentation.identity import Identity, attributes, current, within
 from headgate.instrumentation.memory import measure
 from headgate.instrumentation.quiet import problem
 from headgate.instrumentation.redact import clean, parameter
+from headgate.instrumentation.speaker import speaker
 from headgate.instrumentation.switch import switch
 from headgate.instrumentation.versions import installed
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import secrets
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from headgate.instrumentation.encodable import encodable
 from headgate.instrumentation.identity import identifier
 from headgate.instrumentation.quiet import once, problem
 from headgate.instrumentation.redact import attribute
+from headgate.instrumentation.speaker import speaker
 from headgate.instrumentation.switch import switch
 from headgate.instrumentation.versions import installed
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from opentelemetry.util.types import AnyValue
 
-SCOPE = "headgate"
-_SKIPPED = ("headgate.instrumentation", "contextlib")
 _COMMENT = 2000
 
 
@@ -136,17 +134,6 @@ def emit(
         )
     )
     return chosen
-
-
-def speaker() -> str:
-    """Return the top-level package that reported the event: a library speaks in its own name."""
-    frame = sys._getframe(2)  # noqa: SLF001  # the documented way to the caller's module
-    while frame is not None:
-        module = str(frame.f_globals.get("__name__", SCOPE))
-        if not module.startswith(_SKIPPED):
-            return module.partition(".")[0]
-        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
-    return SCOPE
 
 
 def _finite(value: object) -> float | None:

@@ -99,7 +99,7 @@ def library(scope: str, version: str) -> Resource:
     return Resource(
         {
             SERVICE_NAME: scope,
-            SERVICE_VERSION: version,
+            **({SERVICE_VERSION: version} if version else {}),
             "telemetry.sdk.language": "python",
             "telemetry.sdk.name": "opentelemetry",
             "process.runtime.name": sys.implementation.name,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, overload
 
 from headgate.instrumentation.attributes import TRACK
 from headgate.instrumentation.plan import Plan, plan
+from headgate.instrumentation.speaker import speaker
 from headgate.instrumentation.switch import switch
 from headgate.instrumentation.wrapper import wrap
 
@@ -67,7 +68,7 @@ def tracked(name: str) -> Generator[None]:
         # OpenTelemetry is imported only when recording.
         from headgate.instrumentation.calls import begin
 
-        running = begin(_block(name), (), {})
+        running = begin(Plan(name, speaker(), {TRACK: True}), (), {})
     try:
         yield
     except BaseException as raised:
@@ -76,10 +77,6 @@ def tracked(name: str) -> Generator[None]:
         raise
     if running is not None:
         running.end()
-
-
-def _block(name: str) -> Plan:
-    return Plan(name, name.partition(".")[0], {TRACK: True})
 
 
 def _function(function: T, made: Plan) -> T:
