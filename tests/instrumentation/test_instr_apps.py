@@ -96,7 +96,8 @@ def test_fastapi(sink, program, environment, plain):
 def test_django(sink, program, environment, plain):
     """Django's requests carry the user that the project's own middleware found, down to the database."""
     app = program(
-        "django_app.py", environment(sink.address, DJANGO_SETTINGS_MODULE="django_settings")
+        "django_app.py",
+        environment(sink.address, only=("django",), DJANGO_SETTINGS_MODULE="django_settings"),
     )
     with httpx.Client(base_url=app.url) as client:
         client.get("/orders/4", headers={"X-Account": "acme"})
@@ -111,7 +112,7 @@ def test_django(sink, program, environment, plain):
 
 def test_celery(sink, environment, plain, tmp_path):
     """A queued task runs in another process for the user who queued it, in the same trace; its failure is seen."""
-    env = environment(sink.address, CELERY_FOLDER=str(tmp_path))
+    env = environment(sink.address, only=("celery",), CELERY_FOLDER=str(tmp_path))
     command = [BIN / "opentelemetry-instrument", BIN / "celery", "-A", "celery_app", "worker"]
     worker = subprocess.Popen(
         [*command, "--pool=prefork", "-c", "1", "--loglevel=ERROR", "--without-mingle"],
@@ -149,7 +150,7 @@ def test_script(sink, environment, plain, tmp_path):
         handler.send_header("Content-Length", "0")
         handler.end_headers()
 
-    env = environment(sink.address)
+    env = environment(sink.address, only=("requests", "httpx", "sqlalchemy"))
     began = time.monotonic()
     done = subprocess.run(
         [BIN / "opentelemetry-instrument", BIN / "python", APPS / "script_app.py", sink.address],
@@ -201,7 +202,7 @@ def test_declarative_configuration(sink, environment, plain, tmp_path):
     file.write_text(CONFIGURATION.replace("ADDRESS", sink.address))
     done = subprocess.run(
         [BIN / "opentelemetry-instrument", BIN / "python", APPS / "victim.py", "5"],
-        env=environment("http://127.0.0.1:1", OTEL_CONFIG_FILE=str(file)),
+        env=environment("http://127.0.0.1:1", only=(), OTEL_CONFIG_FILE=str(file)),
         capture_output=True,
         text=True,
         timeout=60,

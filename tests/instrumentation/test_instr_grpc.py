@@ -85,7 +85,7 @@ def test_the_extra_is_satisfied():
 
 def test_everything_arrives_by_grpc(environment, receiver, sink, plain):
     """With OTEL_EXPORTER_OTLP_PROTOCOL=grpc spans, events and identity arrive as they do by HTTP."""
-    settings = environment(receiver, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    settings = environment(receiver, only=(), OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
     command = (BIN / "opentelemetry-instrument", BIN / "python", APPS / "victim.py", "20")
     done = run(settings, *command)
     assert (done.stdout, done.returncode, done.stderr) == ("total 210\nat exit\n", 3, "")
@@ -98,7 +98,7 @@ def test_everything_arrives_by_grpc(environment, receiver, sink, plain):
 
 def test_the_doctor_speaks_grpc(environment, receiver, sink):
     """The doctor sends its span the way the application would."""
-    settings = environment(receiver, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    settings = environment(receiver, only=(), OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
     done = run(settings, sys.executable, "-m", "headgate.instrumentation", "doctor")
     assert done.returncode == 0, done.stdout
     assert sink.named("headgate.doctor")
@@ -108,7 +108,7 @@ def test_nobody_listens_to_grpc(environment):
     """A collector that is down costs one warning by gRPC too, and no waiting at exit."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
-    settings = environment(address, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    settings = environment(address, only=(), OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
     command = (BIN / "opentelemetry-instrument", BIN / "python", APPS / "victim.py", "20")
     done = run(settings, *command)
     assert (done.stdout, done.returncode) == ("total 210\nat exit\n", 3)

@@ -42,7 +42,9 @@ SPANS = """SELECT ServiceName, SpanName, SpanKind, TraceId, SpanId, ParentSpanId
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+def stored(
+    tmp_path_factory: pytest.TempPathFactory, environment: Any
+) -> dict[str, list[dict[str, Any]]]:
     """Run every application once against a real `headgate serve`, end it, and return what its tables hold."""
     folder = tmp_path_factory.mktemp("stored")
     server = subprocess.Popen(
@@ -58,7 +60,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
     )
     try:
         address = _address(folder / "data")
-        _drive(address, folder)
+        _drive(address, folder, environment)
     finally:
         server.terminate()
         said = server.communicate(timeout=60)[0]
@@ -84,26 +86,28 @@ def _address(data: Path) -> str:
     raise AssertionError("headgate serve did not start")
 
 
-def _environment(address: str, service: str, **extra: str) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("OTEL_", "HEADGATE_", "DO_NOT"))
-    }
-    return {
-        **kept,
-        "OTEL_PYTHON_DISTRO": "headgate",
-        "OTEL_PYTHON_CONFIGURATOR": "headgate",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": address,
-        "OTEL_SERVICE_NAME": service,
-        "HEADGATE_USER_FROM": "header:x-account",
-        # A busy machine may need longer than the two seconds that a user would wait for.
-        "HEADGATE_EXIT_TIMEOUT": "20",
-        **extra,
-    }
+NEEDED = {
+    "flask": ("flask", "requests"),
+    "fastapi": ("fastapi",),
+    "django": ("django",),
+    "script": ("requests", "httpx", "sqlalchemy"),
+    "celery": ("celery",),
+}
 
 
-def _drive(address: str, folder: Path) -> None:
+def _drive(address: str, folder: Path, environment: Any) -> None:
+    def of(service: str, **extra: str) -> dict[str, str]:
+        made: dict[str, str] = environment(
+            address,
+            only=NEEDED[service],
+            OTEL_SERVICE_NAME=service,
+            HEADGATE_USER_FROM="header:x-account",
+            # A busy machine may need longer than the two seconds that a user would wait for.
+            HEADGATE_EXIT_TIMEOUT="20",
+            **extra,
+        )
+        return made
+
     wrapped = [BIN / "opentelemetry-instrument", BIN / "python"]
     for script, service, paths in (
         ("flask_app.py", "flask", ["/items/book", "/items/broken"]),
@@ -112,7 +116,7 @@ def _drive(address: str, folder: Path) -> None:
     ):
         app = subprocess.Popen(
             [*wrapped, APPS / script],
-            env=_environment(address, service, DJANGO_SETTINGS_MODULE="django_settings"),
+            env=of(service, DJANGO_SETTINGS_MODULE="django_settings"),
             cwd=APPS,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -129,21 +133,21 @@ def _drive(address: str, folder: Path) -> None:
         assert app.returncode == 0
     subprocess.run(
         [*wrapped, APPS / "script_app.py", address],
-        env=_environment(address, "script"),
+        env=of("script"),
         cwd=folder,
         check=True,
         timeout=120,
     )
-    environment = _environment(address, "celery", CELERY_FOLDER=str(folder))
+    queue = of("celery", CELERY_FOLDER=str(folder))
     worker = subprocess.Popen(
         [wrapped[0], BIN / "celery", "-A", "celery_app", "worker", *WORKER],
-        env=environment,
+        env=queue,
         cwd=APPS,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    subprocess.run([*wrapped, "celery_send.py"], env=environment, cwd=APPS, check=True, timeout=60)
+    subprocess.run([*wrapped, "celery_send.py"], env=queue, cwd=APPS, check=True, timeout=60)
     # The worker says on stderr how each task ended.
     seen = 0
     for line in worker.stderr:
@@ -293,13 +297,13 @@ def test_names_match_what_the_collector_promotes():
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_local_files_can_be_imported(tmp_path):
+def test_local_files_can_be_imported(tmp_path, environment):
     """A library's local telemetry, loaded by `headgate import`, gives the same uses as if it had been sent."""
-    environment = _environment(
-        "", "ignored", HEADGATE_TELEMETRY="local", HEADGATE_TELEMETRY_DIR=str(tmp_path / "files")
-    )
+    folder = {"HEADGATE_TELEMETRY_DIR": str(tmp_path / "files")}
     victim = subprocess.run(
-        [BIN / "python", APPS / "victim.py", "20"], env=environment, check=False
+        [BIN / "python", APPS / "victim.py", "20"],
+        env=environment("", HEADGATE_TELEMETRY="local", **folder),
+        check=False,
     )
     assert victim.returncode == 3
     files = sorted((tmp_path / "files").iterdir())
