@@ -20,8 +20,8 @@ from headgate.queries.estimate import exactly
 from headgate.queries.periods import periods
 from headgate.queries.reports.errors.advice import advise
 from headgate.queries.reports.errors.differences import associations, differences, marks, speeds
+from headgate.queries.reports.errors.ranking import days, reliability
 from headgate.queries.reports.errors.records import Association, Difference, ErrorParams, Row
-from headgate.queries.reports.errors.success import days, reliability
 from headgate.queries.window import Window
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Every attribute and event name that this package writes, once.
+"""Every attribute and event name that this package writes or that reports read, once.
 
 Names follow the OpenTelemetry semantic conventions where those have one; ours begin with
 `headgate.`. The names that Headgate promotes to columns are a contract with the collector, held by
@@ -36,6 +36,9 @@ ARRAY_DTYPE = "headgate.array.dtype"
 ARRAY_SIZE = "headgate.array.size"
 MEMORY_GROWTH = "headgate.memory.growth"
 MEMORY_PEAK = "headgate.memory.peak"
+CONTEXT_TYPE = "headgate.context.type"
+QUALITY_SCORE = "headgate.quality.score"
+QUALITY_GATES_PASSED = "headgate.quality.gates_passed"
 EVENT_ID = "headgate.event.id"
 EVENT_VALUE = "headgate.event.value"
 EVENT_TYPE = "headgate.event.type"

@@ -15,6 +15,7 @@ from headgate.instrumentation.attributes import (
     CLASS,
     CODE_FUNCTION_NAME,
     CONTAINER_ID,
+    CONTEXT_TYPE,
     ERROR_TYPE,
     EVENT_FEATURE,
     EVENT_ID,
@@ -36,6 +37,8 @@ from headgate.instrumentation.attributes import (
     NPS_COMMENT,
     NPS_SCORE,
     PARAMETER_PREFIX,
+    QUALITY_GATES_PASSED,
+    QUALITY_SCORE,
     REVISION,
     SERVICE_NAME,
     SERVICE_VERSION,
@@ -96,6 +99,18 @@ ATTRIBUTES = (
         "int (bytes)",
         "tracked calls",
         "the process's peak resident memory, when this call raised it",
+    ),
+    Attribute(
+        CONTEXT_TYPE, "string", "uses, set by the application", "the kind of work it was done for"
+    ),
+    Attribute(
+        QUALITY_SCORE, "double", "uses, set by the application", "how good the result is, 0 to 1"
+    ),
+    Attribute(
+        QUALITY_GATES_PASSED,
+        "bool",
+        "uses, set by the application",
+        "whether the result passed its quality gates",
     ),
     Attribute(
         CANCELLED,

@@ -4,21 +4,54 @@ Columns hold a row for each outcome (and whatever else they were grouped by): `o
 `variance` (see `headgate.queries.estimate`). Every rate has the number of calls as its denominator (PIT-R0-01).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from headgate.queries.columns import Columns
 from headgate.queries.estimate import Estimate, count, rate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headgate.queries.columns import Columns
-
 WARN_BELOW_SUCCESS_RATE = 0.80
+ALERT_ABOVE_ERROR_RATE = 0.20
 ARCHIVE_AFTER_HOURS = 168
+VERDICTS = (
+    "`ok`; `alert` when error_rate > 0.20 (which is success_rate < 0.80); `no calls` without any"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """How many calls ended well; the same numbers for one operation, one period and all."""
+
+    calls: Annotated[Estimate, "uses, failed or not"]
+    success_count: Annotated[Estimate, "calls that ended well"]
+    failure_count: Annotated[Estimate, "calls that failed, timeouts included"]
+    timeout_count: Annotated[Estimate, "calls that failed by taking too long"]
+    success_rate: Annotated[Estimate | None, "success_count / calls; null without calls"]
+    error_rate: Annotated[Estimate | None, "failure_count / calls; null without calls"]
+
+
+def success(outcomes: Columns) -> dict[str, Any]:
+    """Return the fields of `Success`."""
+    return {
+        "calls": calls_of(outcomes),
+        "success_count": calls_of(with_outcome(outcomes, "ok")),
+        "failure_count": calls_of(with_outcome(outcomes, "error", "timeout")),
+        "timeout_count": calls_of(with_outcome(outcomes, "timeout")),
+        "success_rate": success_rate(outcomes),
+        "error_rate": error_rate(outcomes),
+    }
+
+
+def verdict(error_rate: Estimate | None) -> str:
+    """Return REQ-SUC-02 and -03 as a word: they name the same threshold from both sides."""
+    if error_rate is None:
+        return "no calls"
+    return "alert" if error_rate.value > ALERT_ABOVE_ERROR_RATE else "ok"
 
 
 def calls_of(outcomes: Columns) -> Estimate:
@@ -28,30 +61,24 @@ def calls_of(outcomes: Columns) -> Estimate:
 
 def with_outcome(outcomes: Columns, *wanted: str) -> Columns:
     """Return the rows with one of the outcomes."""
-    return outcomes.chosen(np.isin(outcomes["outcome"].astype(str), wanted))
+    found: NDArray[np.bool_] = np.zeros(outcomes.rows, bool)
+    for outcome in wanted:
+        found |= outcomes["outcome"] == outcome
+    return outcomes.chosen(found)
 
 
 def success_rate(outcomes: Columns) -> Estimate | None:
     """Return the share of calls that ended well, None without calls."""
-    return _share(outcomes, with_outcome(outcomes, "ok"))
+    return _share(with_outcome(outcomes, "ok"), with_outcome(outcomes, "error", "timeout"))
 
 
 def error_rate(outcomes: Columns) -> Estimate | None:
     """Return the share of calls that failed, timeouts included; None without calls."""
-    return _share(outcomes, with_outcome(outcomes, "error", "timeout"))
+    return _share(with_outcome(outcomes, "error", "timeout"), with_outcome(outcomes, "ok"))
 
 
-def _share(outcomes: Columns, part: Columns) -> Estimate | None:
-    calls = outcomes.sum("calls")
+def _share(part: Columns, rest: Columns) -> Estimate | None:
+    calls = part.sum("calls") + rest.sum("calls")
     if not calls:
         return None
-    variance = part.sum("variance")
-    rest = max(outcomes.sum("variance") - variance, 0.0)
-    return rate(part.sum("calls"), calls, variance, rest).rounded(4)
-
-
-def series(
-    columns: Columns, position: NDArray[np.int64], length: int, name: str = "calls"
-) -> NDArray[np.float64]:
-    """Return a column added up by position, float64 [length]."""
-    return np.bincount(position, columns[name].astype(np.float64), length).astype(np.float64)
+    return rate(part.sum("calls"), calls, part.sum("variance"), rest.sum("variance")).rounded(4)

@@ -13,11 +13,12 @@ from headgate.queries.charts import Bars, Gauge, HeatMap, Scatter, Share, Timeli
 from headgate.queries.columns import Columns
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import at_least, exactly
+from headgate.queries.outcomes import success, verdict
 from headgate.queries.reports.errors.advice import advise
 from headgate.queries.reports.errors.differences import associations, differences, marks, speeds
 from headgate.queries.reports.errors.groups import codes, groups, types
+from headgate.queries.reports.errors.ranking import days, reliability
 from headgate.queries.reports.errors.records import ErrorParams, Row, Summary
-from headgate.queries.reports.errors.success import days, reliability, success, verdict
 from headgate.queries.window import Window
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from headgate.queries.estimate import Estimate
+from headgate.queries.outcomes import ALERT_ABOVE_ERROR_RATE
 from headgate.queries.reports.errors.records import (
     Advice,
     Association,
@@ -10,7 +11,6 @@ from headgate.queries.reports.errors.records import (
     Reliability,
     Row,
 )
-from headgate.queries.reports.errors.success import ALERT_ABOVE_ERROR_RATE
 
 DOMINANT_SHARE = 0.5
 TIMEOUT_SHARE = 0.3

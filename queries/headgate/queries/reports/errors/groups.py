@@ -8,8 +8,8 @@ import numpy as np
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context
 from headgate.queries.estimate import at_least, count, exactly
+from headgate.queries.reports.errors.ranking import numbered
 from headgate.queries.reports.errors.records import Code, Kind, Row, State
-from headgate.queries.reports.errors.success import numbered
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

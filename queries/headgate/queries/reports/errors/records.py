@@ -8,10 +8,8 @@ from annotated_types import Ge, Gt
 
 from headgate.queries.declaration import Params
 from headgate.queries.estimate import Estimate
+from headgate.queries.outcomes import VERDICTS, Success
 
-VERDICTS = (
-    "`ok`; `alert` when error_rate > 0.20 (which is success_rate < 0.80); `no calls` without any"
-)
 State = Literal["new", "regressed", "ongoing"]
 
 
@@ -26,18 +24,6 @@ class ErrorParams(Params):
     significance: Annotated[
         float, "differences and associations are shown up to this share of false discoveries", Gt(0)
     ] = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Success:
-    """How many calls ended well; the same numbers for one operation, one day and all."""
-
-    calls: Annotated[Estimate, "uses, failed or not"]
-    success_count: Annotated[Estimate, "calls that ended well"]
-    failure_count: Annotated[Estimate, "calls that failed, timeouts included"]
-    timeout_count: Annotated[Estimate, "calls that failed by taking too long"]
-    success_rate: Annotated[Estimate | None, "success_count / calls; null without calls"]
-    error_rate: Annotated[Estimate | None, "failure_count / calls; null without calls"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,38 +1,10 @@
 """How often calls end well: of all, of each day, of each operation, and which operation can be relied on most."""
 
-from typing import Any
-
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context
-from headgate.queries.estimate import Estimate, count, rate
+from headgate.queries.outcomes import success, verdict
 from headgate.queries.reports.errors.records import Day, Reliability
 from headgate.queries.significance import effective, wilson_low
-
-ALERT_ABOVE_ERROR_RATE = 0.20
-
-
-def verdict(error_rate: Estimate | None) -> str:
-    """Return REQ-SUC-02 and -03 as a word: they name the same threshold from both sides."""
-    if error_rate is None:
-        return "no calls"
-    return "alert" if error_rate.value > ALERT_ABOVE_ERROR_RATE else "ok"
-
-
-def success(outcomes: Columns) -> dict[str, Any]:
-    """Return the fields of `Success`."""
-    well = outcomes.chosen(outcomes["outcome"] == "ok")
-    failed = outcomes.chosen(outcomes["outcome"] != "ok")
-    late = outcomes.chosen(outcomes["outcome"] == "timeout")
-    calls = outcomes.sum("calls")
-    spread = (well.sum("variance"), failed.sum("variance"))
-    return {
-        "calls": _calls(outcomes),
-        "success_count": _calls(well),
-        "failure_count": _calls(failed),
-        "timeout_count": _calls(late),
-        "success_rate": rate(well.sum("calls"), calls, *spread).rounded(4) if calls else None,
-        "error_rate": rate(failed.sum("calls"), calls, *spread[::-1]).rounded(4) if calls else None,
-    }
 
 
 def days(outcomes: Columns, context: Context) -> tuple[Day, ...]:
@@ -75,7 +47,3 @@ def reliability(outcomes: Columns) -> tuple[Reliability, ...]:
             )
         )
     return tuple(ranked)
-
-
-def _calls(outcomes: Columns) -> Estimate:
-    return count(outcomes.sum("calls"), outcomes.sum("variance"), outcomes.sum("arrivals"))
