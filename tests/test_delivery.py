@@ -20,12 +20,14 @@ from headgate.collector.plan import Plan, mark_inserted, read_plan, write_plan
 from headgate.collector.policy import Policy
 from headgate.collector.process import Request, process, process_sampled
 from headgate.collector.quarantine import Quarantine
+from headgate.collector.rules import NS_PER_DAY, Rules
 from headgate.collector.sampling import Sampler
 from headgate.collector.segment import Segment
 from headgate.collector.signals import Signal
 from headgate.collector.warmup import warm_up
 from headgate.store import StoreError
 
+RULES = Rules(oldest_ns=120 * NS_PER_DAY)
 COUNT_EVENTS = "SELECT count() FROM events"
 
 
@@ -57,7 +59,7 @@ class Deliverer:
 
     def deliver(self, segment, policy=None):
         sampler = self.sampler(policy)
-        delivery_ = Delivery(self._store, self.quarantine, sampler, retry_s=0.001)
+        delivery_ = Delivery(self._store, self.quarantine, sampler, RULES, retry_s=0.001)
         delivered = delivery_.deliver(segment)
         sampler.persist()
         return delivered

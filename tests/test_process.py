@@ -14,6 +14,7 @@ from native_rows import FORMATS, differences, plain, rows_of, store_blocks
 
 from headgate.collector.check import check
 from headgate.collector.process import Request, process
+from headgate.collector.rules import Identity, Rules
 from headgate.collector.signals import Signal
 from headgate.store.columns import COLUMNS
 
@@ -37,6 +38,33 @@ def test_every_field_of_every_table(signal):
         blocks = process(requests)
         assert not differences(rows_of(blocks), twin.tables(requests))
         assert process(requests) == blocks
+
+    property_()
+
+
+RULES = Rules(
+    dimensions=(("k", ("k", "service.name")), ("status", ("k.2", "http.status_code/100"))),
+    identity=Identity(
+        user=("k", "user.id"),
+        session=("session.id", "enduser.id"),
+        nobody=("u1", "\u00fc" * 100),
+        also_hashed=("K",),
+        key=b"a key of some length",
+    ),
+    oldest_ns=10**12,
+    newest_ns=0,
+)
+
+
+@SIGNALS
+def test_other_rules(signal):
+    """Other dimensions, identities, hashing and limits of time give exactly the twin's rows, too."""
+
+    @PROPERTY
+    @given(otlp_strategies.requests(signal))
+    def property_(requests):
+        found = rows_of(process(requests, rules=RULES))
+        assert not differences(found, twin.tables(requests, RULES))
 
     property_()
 

@@ -43,7 +43,7 @@ class Span:
 
 
 def traffic() -> tuple[list[Span], list[Request]]:
-    """Return spans, and the requests that carry them: each of one service, a minute after its first span."""
+    """Return spans, and the requests that carry them: each of one service, a minute after its last span."""
     rng = np.random.default_rng(20_260_923)
     start = np.sort(rng.integers(0, 3 * 86_400, SPANS)) * 10**9 + BASE_NS
     # Multiples of 16 ns, at most 2^26: the sums of their squares are exact in doubles, in any order.
@@ -69,7 +69,6 @@ def traffic() -> tuple[list[Span], list[Request]]:
             batch = message.resource_spans.add()
             batch.resource.attributes.append(text("service.name", service))
             scoped = batch.scope_spans.add()
-            arrival_ns = begin + 60 * 10**9
         attributes = [text("user.id", f"u{user}")] if user >= 0 else []
         attributes += [text("error.type", "ReadTimeout")] if outcome == 2 else []
         scoped.spans.add(
@@ -100,6 +99,7 @@ def traffic() -> tuple[list[Span], list[Request]]:
         if within == SPANS // REQUESTS - 1:
             body = message.SerializeToString()
             items = check(Signal.TRACES, body)
+            arrival_ns = begin + 60 * 10**9
             requests.append(Request(Signal.TRACES, body, items, arrival_ns))
     return spans, requests
 

@@ -21,6 +21,7 @@ from headgate.collector.kernel import as_buffer
 from headgate.collector.layout import Text
 from headgate.collector.process import Request, process
 from headgate.collector.rollup import usage_rows, user_rows
+from headgate.collector.rules import Rules
 from headgate.collector.signals import Signal
 from headgate.collector.times import batches_by_day, seconds
 from headgate.collector.uses import Names, Uses
@@ -266,9 +267,10 @@ def test_many_days():
         scopes = field.message_type.fields_by_name[field.name.replace("resource", "scope")].name
         tree = {field.name: [{scopes: [items]}]}
         body = otlp_strategies.canonical(otlp_strategies.REQUESTS[signal], tree)
-        requests = [Request(signal, body, 120, otlp_strategies.ARRIVAL_NS)]
-        blocks = process(requests)
-        assert not differences(rows_of(blocks), twin.tables(requests))
+        requests = [Request(signal, body, 120, otlp_strategies.BASE_NS + 119 * DAY_NS)]
+        rules = Rules(oldest_ns=120 * DAY_NS)
+        blocks = process(requests, rules=rules)
+        assert not differences(rows_of(blocks), twin.tables(requests, rules))
         for block in blocks:
             if block.table in PARTITION:
                 column, day = PARTITION[block.table]

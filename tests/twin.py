@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import twin_uses
 import twin_values as values
 
+from headgate.collector.rules import Rules
 from headgate.collector.signals import Signal
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ STATUSES = (b"Unset", b"Ok", b"Error")
 METRICS = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 
 
-def tables(requests: Sequence[Request]) -> Tables:
+def tables(requests: Sequence[Request], rules: Rules = Rules()) -> Tables:  # noqa: B008  # frozen
     """Return the rows that processing these requests together must insert into each table."""
     rows: Tables = {}
 
@@ -35,11 +36,12 @@ def tables(requests: Sequence[Request]) -> Tables:
 
     for signal in Signal:
         chosen = [request for request in requests if request.signal is signal]
-        arrival_ns = chosen[0].arrival_ns if chosen else 0
         messages = [values.LENIENT[signal].FromString(request.body) for request in chosen]
-        uses = []
         for message in messages:
-            for table, row, use in _ROWS[signal](message, arrival_ns):
+            twin_uses.hash_users(message, rules.identity)
+        uses = []
+        for request, message in zip(chosen, messages, strict=True):
+            for table, row, use in _ROWS[signal](message, request.arrival_ns, rules):
                 put(table, row)
                 uses += [use] if use else []
         for table, more in twin_uses.tables(uses).items():
@@ -48,13 +50,13 @@ def tables(requests: Sequence[Request]) -> Tables:
     return rows
 
 
-def _spans(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | None]]:
+def _spans(request: Any, arrival_ns: int, rules: Rules) -> Iterator[tuple[str, Row, Row | None]]:
     for batch in request.resource_spans:
         resource = values.attributes(batch.resource.attributes)
         for scoped in batch.scope_spans:
             for span in scoped.spans:
-                time_ns = values.timestamp(
-                    span.start_time_unix_nano, span.end_time_unix_nano, arrival_ns
+                time_ns = twin_uses.believed(
+                    rules, arrival_ns, span.start_time_unix_nano, span.end_time_unix_nano
                 )
                 row = {
                     "Timestamp": time_ns,
@@ -69,7 +71,7 @@ def _spans(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | None
                     "ScopeName": scoped.scope.name,
                     "ScopeVersion": scoped.scope.version,
                     "SpanAttributes": values.attributes(span.attributes),
-                    "Duration": twin_uses.duration(span),
+                    "Duration": twin_uses.duration(span, rules),
                     "StatusCode": STATUSES[span.status.code if span.status.code in {1, 2} else 0],
                     "StatusMessage": span.status.message,
                     "Events.Timestamp": [
@@ -82,18 +84,22 @@ def _spans(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | None
                     "Links.TraceState": [k.trace_state for k in span.links],
                     "Links.Attributes": [values.attributes(k.attributes) for k in span.links],
                 }
-                yield "otel_traces", row, twin_uses.span_use(span, batch.resource.attributes, row)
+                yield (
+                    "otel_traces",
+                    row,
+                    twin_uses.span_use(span, batch.resource.attributes, row, rules),
+                )
 
 
-def _logs(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | None]]:
+def _logs(request: Any, arrival_ns: int, rules: Rules) -> Iterator[tuple[str, Row, Row | None]]:
     for batch in request.resource_logs:
         resource = values.attributes(batch.resource.attributes)
         for scoped in batch.scope_logs:
             for record in scoped.log_records:
                 own = values.attributes(record.attributes)
                 row = {
-                    "Timestamp": values.timestamp(
-                        record.time_unix_nano, record.observed_time_unix_nano, arrival_ns
+                    "Timestamp": twin_uses.believed(
+                        rules, arrival_ns, record.time_unix_nano, record.observed_time_unix_nano
                     ),
                     "TraceId": record.trace_id.hex().encode(),
                     "SpanId": record.span_id.hex().encode(),
@@ -111,10 +117,14 @@ def _logs(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | None]
                     "LogAttributes": own,
                     "EventName": record.event_name or values.first(own, b"event.name"),
                 }
-                yield "otel_logs", row, twin_uses.log_use(record, batch.resource.attributes, row)
+                yield (
+                    "otel_logs",
+                    row,
+                    twin_uses.log_use(record, batch.resource.attributes, row, rules),
+                )
 
 
-def _points(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | None]]:
+def _points(request: Any, arrival_ns: int, rules: Rules) -> Iterator[tuple[str, Row, Row | None]]:
     for batch in request.resource_metrics:
         resource = values.attributes(batch.resource.attributes)
         for scoped in batch.scope_metrics:
@@ -136,7 +146,7 @@ def _points(request: Any, arrival_ns: int) -> Iterator[tuple[str, Row, Row | Non
                         "MetricUnit": metric.unit,
                         "Attributes": values.attributes(point.attributes),
                         "StartTimeUnix": values.timestamp(point.start_time_unix_nano, 0),
-                        "TimeUnix": values.timestamp(point.time_unix_nano, arrival_ns),
+                        "TimeUnix": twin_uses.believed(rules, arrival_ns, point.time_unix_nano),
                         "Flags": point.flags,
                         **_point(kind, data, point),
                     }

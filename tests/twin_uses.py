@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
 import twin_values
 import xxhash
 
-from headgate.collector.rules import DIMENSIONS
 from headgate.store.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -16,11 +16,37 @@ if TYPE_CHECKING:
 
     from native_rows import Row, Tables
 
+    from headgate.collector.rules import Identity, Rules
 
-def duration(span: Any) -> int:
-    """Return a span's nanoseconds, 0 when it does not say when it began or ended before."""
+
+def believed(rules: Rules, arrival_ns: int, *times: int) -> int:
+    """Return the first time that is set and within the rules' window around the arrival, else the arrival."""
+    within = (t for t in times if -rules.oldest_ns <= t - arrival_ns <= rules.newest_ns)
+    return next((t for t in within if 0 < t < 2**63), arrival_ns)
+
+
+def duration(span: Any, rules: Rules) -> int:
+    """Return a span's nanoseconds, 0 when it does not say when it began, ended before, or took too long."""
     start, end = span.start_time_unix_nano, span.end_time_unix_nano
-    return end - start if 0 < start < end else 0
+    most = rules.oldest_ns + rules.newest_ns
+    return end - start if 0 < start < end <= start + most else 0
+
+
+def hash_users(message: Any, identity: Identity) -> None:
+    """Replace in a request what names a user by its keyed hash, if there is a key; not inside values."""
+    if message.DESCRIPTOR.name == "AnyValue" or not identity.key:
+        return
+    if message.DESCRIPTOR.name == "KeyValue":
+        said = twin_values.text(message.value)
+        wanted = message.key.decode(errors="replace") in {*identity.user, *identity.also_hashed}
+        if wanted and said and said.decode(errors="replace") not in identity.nobody:
+            digest = hashlib.blake2b(said, key=identity.key, digest_size=16)
+            message.value.string_value = digest.hexdigest().encode()
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in value if field.is_repeated else [value]:
+                hash_users(each, identity)
 
 
 def threshold(trace_state: bytes) -> int | None:
@@ -63,13 +89,23 @@ def _integer(pairs: Any, *keys: bytes) -> int | None:
     return value.int_value if value is not None and value.HasField("int_value") else None
 
 
-def _user(pairs: Any) -> Row:
-    user = _text(pairs, b"user.id", b"enduser.id")
+def _user(own: Any, resource: Any, identity: Identity) -> Row:
+    user = _first(own, resource, identity.user, identity)
     return {
         "UserId": user,
         "UserHash": xxhash.xxh64_intdigest(user) if user else 0,
-        "SessionId": _text(pairs, b"session.id"),
+        "SessionId": _first(own, resource, identity.session, identity),
     }
+
+
+def _first(own: Any, resource: Any, keys: Sequence[str], identity: Identity) -> bytes:
+    """Return the first value that names somebody, key by key, a use's own before its resource's."""
+    for key in keys:
+        for pairs in (own, resource):
+            said = _text(pairs, key.encode())
+            if said and said.decode(errors="replace") not in identity.nobody:
+                return said
+    return b""
 
 
 def _outcome(error_type: bytes, *, late: bool) -> bytes:
@@ -77,10 +113,10 @@ def _outcome(error_type: bytes, *, late: bool) -> bytes:
     return b"timeout" if late or b"timeout" in name or b"deadline" in name else b"error"
 
 
-def dimensions(own: Any, resource: Any) -> dict[bytes, bytes]:
-    """Return the default dimensions of a use by its own attributes and its resource's."""
+def dimensions(own: Any, resource: Any, rules: Rules) -> dict[bytes, bytes]:
+    """Return the dimensions of a use by its own attributes and its resource's."""
     found = {}
-    for name, keys in DIMENSIONS:
+    for name, keys in rules.dimensions:
         for key in keys:
             for pairs in (own, resource):
                 value = _one(pairs, key.removesuffix("/100").encode())
@@ -98,7 +134,7 @@ def dimensions(own: Any, resource: Any) -> dict[bytes, bytes]:
     return found
 
 
-def span_use(span: Any, resource: Any, row: Row) -> Row:
+def span_use(span: Any, resource: Any, row: Row, rules: Rules) -> Row:
     """Return what is known of a span as a use; `row` is its row of `otel_traces`."""
     own = span.attributes
     track = _one(own, b"headgate.track")
@@ -120,8 +156,8 @@ def span_use(span: Any, resource: Any, row: Row) -> Row:
     return {
         **{name: row[name] for name in ("Timestamp", "ServiceName", "Duration")},
         **{name: row[name] for name in ("TraceId", "SpanId")},
-        **_user(own),
-        "Dimensions": dimensions(own, resource),
+        **_user(own, resource, rules.identity),
+        "Dimensions": dimensions(own, resource, rules),
         "Operation": span.name,
         "Kind": row["SpanKind"],
         "Entry": span.kind in {2, 5}
@@ -137,7 +173,7 @@ def span_use(span: Any, resource: Any, row: Row) -> Row:
     }
 
 
-def log_use(record: Any, resource: Any, row: Row) -> Row | None:
+def log_use(record: Any, resource: Any, row: Row, rules: Rules) -> Row | None:
     """Return what is known of a named record as a use; `row` is its row of `otel_logs`."""
     if not row["EventName"]:
         return None
@@ -151,8 +187,8 @@ def log_use(record: Any, resource: Any, row: Row) -> Row | None:
     amount = float(getattr(value, kind)) if kind in {"int_value", "double_value"} else None
     return {
         **{name: row[name] for name in ("Timestamp", "ServiceName", "TraceId", "SpanId")},
-        **_user(own),
-        "Dimensions": dimensions(own, resource),
+        **_user(own, resource, rules.identity),
+        "Dimensions": dimensions(own, resource, rules),
         "Duration": None,
         "Operation": row["EventName"],
         "Kind": b"Event",

@@ -64,6 +64,7 @@ class Delivery:
         store: Store,
         quarantine: Quarantine,
         sampler: Sampler | None = None,
+        rules: Rules = Rules(),  # noqa: B008  # frozen
         retry_s: float = 0.2,
         retry_max_s: float = 5.0,
     ) -> None:
@@ -74,6 +75,7 @@ class Delivery:
         self._store = store
         self._quarantine = quarantine
         self._sampler = sampler
+        self._rules = rules
         self._retry_s = retry_s
         self._retry_max_s = retry_max_s
         self._stopping = threading.Event()
@@ -202,12 +204,14 @@ class Delivery:
         if earlier is not None and name in earlier.parts:
             repeated = Sampling(Policy(), 1, earlier.states, name, earlier.parts[name])
             try:
-                return process_sampled(requests, entries, Rules(), repeated)
+                return process_sampled(requests, entries, self._rules, repeated)
             except NotChosen as error:
                 log.warning("part %s is sampled anew: %s", name, error)
         if sampler is None or attempt.states is None:
-            return process_sampled(requests, entries, Rules(), None)
-        return process_sampled(requests, entries, Rules(), sampler.sampling(name, attempt.states))
+            return process_sampled(requests, entries, self._rules, None)
+        return process_sampled(
+            requests, entries, self._rules, sampler.sampling(name, attempt.states)
+        )
 
     def _put_aside(self, name: str, request: Request, delivered: Delivered) -> Entry:
         path = self._quarantine.keep(f"{name}.{request.signal}.otlp", request.body)

@@ -8,31 +8,29 @@ import numpy as np
 
 from headgate.collector.attributes import DOUBLE, INT
 from headgate.collector.fingerprints import fingerprints
+from headgate.collector.identity import owners
 from headgate.collector.keyed import Keyed, find, text_at
 from headgate.collector.layout import Text
 from headgate.collector.outcome import outcomes
 from headgate.collector.uses import EVENT_KIND, Names, Uses, first_present, name_of
-from headgate.collector.xxh import xxh64
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.collector.decode import LogRecords
     from headgate.collector.heap import Heap
+    from headgate.collector.rules import Identity
 
 SEVERITY_ERROR = 17
 WANTED = (
     "event.name",
-    "user.id",
-    "enduser.id",
-    "session.id",
     "exception.type",
     "error.type",
     "exception.stacktrace",
     "exception.message",
     "headgate.event.value",
 )
-_NAME, _USER, _SESSION, _TYPE, _STACK, _MESSAGE, _VALUE = 0, (1, 2), 3, (4, 5), 6, 7, 8
+_TYPE, _STACK, _MESSAGE, _VALUE = (1, 2), 3, 4, 5
 
 
 def event_names(heap: Heap, logs: LogRecords, attributes: Keyed) -> Text:
@@ -49,9 +47,11 @@ def log_uses(
     heap: Heap,
     logs: LogRecords,
     services: Names,
+    resource: Keyed,
     attributes: Keyed,
     names: Text,
     time_ns: NDArray[np.int64],
+    identity: Identity,
 ) -> Uses:
     """Derive one row a named record; `names` and `time_ns` are by record, `services` by resource."""
     index = find(attributes, WANTED)
@@ -67,12 +67,13 @@ def log_uses(
     if bad.size:
         stack = text_at(heap, attributes, index[bad, _STACK])
         fingerprint[bad] = fingerprints(heap, error_type.take(bad), stack, message.take(bad))
-    user = text_at(heap, attributes, first_present(index, _USER))
+    resource_row = logs.batches.scope_resource[logs.record_scope[source]]
+    whose = owners(heap, identity, attributes, source, resource, resource_row)
     unknown = np.full(source.size, -1, np.int64)
     return Uses(
         source=source,
         time_ns=time_ns[source],
-        service=services.take(logs.batches.scope_resource[logs.record_scope[source]]),
+        service=services.take(resource_row),
         operation=name_of(heap, names.take(source)),
         kind=np.full(source.size, EVENT_KIND, np.uint8),
         entry=np.ones(source.size, bool),
@@ -80,9 +81,9 @@ def log_uses(
         timed=False,
         duration_ns=np.zeros(source.size, np.uint64),
         adjusted=np.ones(source.size),
-        user=user,
-        user_hash=xxh64(heap.buffer, user),
-        session=text_at(heap, attributes, index[:, _SESSION]),
+        user=whose.user,
+        user_hash=whose.user_hash,
+        session=whose.session,
         trace_id=logs.record.text("trace_id").take(source),
         span_id=logs.record.text("span_id").take(source),
         fingerprint=fingerprint,

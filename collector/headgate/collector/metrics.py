@@ -11,6 +11,7 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2
 from headgate.collector.attributes import Attributes, no_attributes
 from headgate.collector.block import Block, make_block
 from headgate.collector.decode import Batches, BatchLayouts, decode_batches
+from headgate.collector.identity import hashed
 from headgate.collector.keyed import Keyed, encode_map, expand, key_attributes
 from headgate.collector.layout import Layout, Messages, Ranges
 from headgate.collector.native import (
@@ -23,13 +24,16 @@ from headgate.collector.native import (
 from headgate.collector.packed import unpack64, unpack_varint
 from headgate.collector.signals import Signal
 from headgate.collector.span_block import encode_names, encode_text_names, row_sizes, span_first
-from headgate.collector.times import batches_by_day, first_set
+from headgate.collector.times import batches_by_day, believed, first_set
 from headgate.collector.uses import Names, service_names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from headgate.collector.heap import Heap
+    from headgate.collector.rules import Rules
 
 METRICS = BatchLayouts(Signal.METRICS)
 METRIC = Layout(metrics_pb2.Metric.DESCRIPTOR)
@@ -133,14 +137,20 @@ def _last_kind(metric: Messages) -> dict[str, Ranges]:
 
 
 def metric_blocks(
-    heap: Heap, metrics: Metrics, arrival_ns: int
+    heap: Heap,
+    metrics: Metrics,
+    arrivals: Callable[[Ranges], NDArray[np.int64]],
+    rules: Rules,
 ) -> tuple[list[Block], Names, NDArray[np.int64]]:
-    """Return the blocks, the service of each resource batch, and the number of points of each resource batch."""
+    """Return the blocks, the service of each resource batch, and the number of points of each resource batch.
+
+    `arrivals` tells when the messages of some ranges arrived.
+    """
     batches = metrics.batches
     levels = [batches.resource_attributes, batches.scope_attributes]
     for points in metrics.points:
         levels += [points.attributes, points.exemplar_attributes]
-    resource, scope, *keyed = key_attributes(heap, levels)
+    resource, scope, *keyed = hashed(heap, rules.identity, key_attributes(heap, levels))
     services = service_names(heap, resource)
     items = np.zeros(len(batches.resource_batch), np.int64)
     blocks = []
@@ -149,7 +159,7 @@ def metric_blocks(
             continue
         resource_row = batches.scope_resource[metrics.metric_scope[points.metric]]
         items += np.bincount(resource_row, minlength=items.size)
-        time_ns = first_set(arrival_ns, points.point.uint64("time_unix_nano"))
+        time_ns, _ = believed(arrivals(points.place), rules, points.point.uint64("time_unix_nano"))
         size = row_sizes(batches, points.place, resource_row)
         for batch in batches_by_day(time_ns, size):
             rows = np.arange(len(points.point)) if batch is None else batch

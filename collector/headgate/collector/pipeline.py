@@ -30,6 +30,7 @@ from headgate.collector.record import LEDGER, Record, pack
 from headgate.collector.release import Releaser
 from headgate.collector.retransmission import Retransmissions
 from headgate.collector.room import Room
+from headgate.collector.rules import Rules
 from headgate.collector.segment import KINDS, Segment
 from headgate.collector.signals import Signal
 
@@ -63,6 +64,7 @@ class Pipeline:
         limits: Limits = Limits(),  # noqa: B008  # frozen
         sampler: Sampler | None = None,
         room: Room | None = None,
+        rules: Rules = Rules(),  # noqa: B008  # frozen
     ) -> None:
         """Use `directory` for the journal; `new_id` returns 32 random hex digits.
 
@@ -88,7 +90,7 @@ class Pipeline:
         self._make_durable = make_durable
         self._releaser = Releaser(self._journal, self._retransmissions, self._before_release)
         self.quarantine = Quarantine(directory / "quarantine")
-        self._delivery = Delivery(store, self.quarantine, self._sampler)
+        self._delivery = Delivery(store, self.quarantine, sampler, rules)
         self._changed = threading.Condition()  # guards everything below
         self._filling = Filling(limits)
         self._sealing = False

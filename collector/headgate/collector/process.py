@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.collector.derive import DerivedLogs, DerivedSpans, derive_logs, derive_spans, heap_of
+from headgate.collector.derive import (
+    DerivedLogs,
+    DerivedSpans,
+    arrivals,
+    derive_logs,
+    derive_spans,
+    heap_of,
+)
 from headgate.collector.dimension import dimensions_of
 from headgate.collector.event_block import event_blocks
+from headgate.collector.identity import hashed
 from headgate.collector.ledger import Entry, ledger_block, ledger_entries, sampled_out
 from headgate.collector.log_block import log_blocks
 from headgate.collector.metrics import decode_metrics, metric_blocks
@@ -83,8 +92,8 @@ def process_sampled(
     those that `sampling` has chosen from.
     """
     of = {signal: [r for r in requests if r.signal is signal] for signal in Signal}
-    spans = derive_spans(of[Signal.TRACES]) if of[Signal.TRACES] else None
-    logs = derive_logs(of[Signal.LOGS]) if of[Signal.LOGS] else None
+    spans = derive_spans(of[Signal.TRACES], rules) if of[Signal.TRACES] else None
+    logs = derive_logs(of[Signal.LOGS], rules) if of[Signal.LOGS] else None
     samples = Samples() if sampling is None else sample(spans, logs, sampling)
     blocks: list[Block] = []
     entries = list(rejected)
@@ -95,7 +104,9 @@ def process_sampled(
     if of[Signal.METRICS]:
         heap = heap_of(of[Signal.METRICS])
         metrics = decode_metrics(heap.buffer)
-        made, services, items = metric_blocks(heap, metrics, of[Signal.METRICS][0].arrival_ns)
+        made, services, items = metric_blocks(
+            heap, metrics, partial(arrivals, of[Signal.METRICS]), rules
+        )
         blocks += made
         entries += ledger_entries(
             heap, Signal.METRICS, of[Signal.METRICS], metrics.batches, services, items
@@ -143,7 +154,8 @@ def _logs(derived: DerivedLogs, rules: Rules, samples: Samples) -> list[Block]:
         if kept.changes.any():
             threshold = np.where(kept.changes, kept.threshold, -1)
             given = derived.logs.attributes
-            attributes = with_sampling(heap, given, kept.kept, threshold, kept.randomness)
+            written = with_sampling(heap, given, kept.kept, threshold, kept.randomness)
+            (attributes,) = hashed(heap, rules.identity, [written])
     return [
         *log_blocks(
             heap,

@@ -1,9 +1,11 @@
-"""What the settings say about deriving rows from requests: part of what makes a segment's rows, with its bytes."""
+"""What the settings say about deriving rows from requests: with a segment's bytes, what makes its rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 
+NS_PER_DAY = 86_400_000_000_000
 PER_HUNDRED = "/100"
 """At the end of a dimension's attribute: its integer in hundreds, so that 404 is `4xx`."""
 
@@ -19,12 +21,48 @@ DIMENSIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """The dimensions counted unless told otherwise: (name, attributes); OpenTelemetry's names where it has one."""
 
+NOBODY = (
+    *("anonymous", "anonymousUser", "guest", "unknown", "undefined", "null", "none", "nil", "-"),
+)
+"""What applications write for a user when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a use belongs to.
+
+    `user` and `session` are attributes; the first that names somebody counts, a use's own before its resource's. The
+    values in `nobody` name nobody, as the empty one does. With a `key`, what `user` and `also_hashed` attributes say
+    is stored as its keyed hash only.
+    """
+
+    user: tuple[str, ...] = ("user.id", "enduser.id")
+    session: tuple[str, ...] = ("session.id",)
+    nobody: tuple[str, ...] = NOBODY
+    also_hashed: tuple[str, ...] = ("feature_flag.context.id",)
+    key: bytes = field(default=b"", repr=False)
+
+    def stored(self, user: bytes) -> bytes:
+        """Return what is stored for a user: the name, or with a key its BLAKE2b-128 as 32 hexadecimal digits."""
+        if not self.key or not user or user in self.nobody_bytes:
+            return user
+        return hashlib.blake2b(user, key=self.key, digest_size=16).hexdigest().encode()
+
+    @property
+    def nobody_bytes(self) -> tuple[bytes, ...]:
+        """The values that name nobody, as they come."""
+        return tuple(value.encode() for value in self.nobody)
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How rows are derived.
 
     `dimensions` are (name, attributes): a use's value is that of the first attribute that it or its resource has.
+    Times earlier than `oldest_ns` before the arrival or later than `newest_ns` after it are not believed.
     """
 
     dimensions: tuple[tuple[str, tuple[str, ...]], ...] = DIMENSIONS
+    identity: Identity = Identity()
+    oldest_ns: int = 90 * NS_PER_DAY
+    newest_ns: int = NS_PER_DAY // 24

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headgate.collector.fingerprints import fingerprints
 from headgate.collector.heap import Heap, intern
+from headgate.collector.identity import owners
 from headgate.collector.keyed import Keyed, find, text_at
 from headgate.collector.layout import Text
 from headgate.collector.outcome import outcomes
 from headgate.collector.threshold import adjusted_count
-from headgate.collector.times import first_set
+from headgate.collector.times import believed, durations
 from headgate.collector.uses import (
     SPAN_KINDS,
     Names,
@@ -21,26 +23,23 @@ from headgate.collector.uses import (
     integer_at,
     name_of,
 )
-from headgate.collector.xxh import xxh64
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.collector.decode import Spans
+    from headgate.collector.rules import Identity, Rules
 
 SERVER, CONSUMER = SPAN_KINDS.index("Server"), SPAN_KINDS.index("Consumer")
 STATUS_ERROR = 2
 WANTED = (
-    "user.id",
-    "enduser.id",
-    "session.id",
     "error.type",
     "http.response.status_code",
     "http.status_code",
     "rpc.grpc.status_code",
     "headgate.track",
 )
-_USER, _SESSION, _ERROR_TYPE, _HTTP, _GRPC, _TRACK = (0, 1), 2, 3, (4, 5), 6, 7
+_ERROR_TYPE, _HTTP, _GRPC, _TRACK = 0, (1, 2), 3, 4
 
 
 def _or(first: Text, second: Text) -> Text:
@@ -68,16 +67,42 @@ def exceptions(heap: Heap, spans: Spans, event: Keyed) -> tuple[Text, Text, Text
     return texts[0], texts[1], texts[2]
 
 
-def span_uses(
-    heap: Heap, spans: Spans, services: Names, attributes: Keyed, event: Keyed, arrival_ns: int
-) -> Uses:
-    """Derive one row a span; `services` is by resource, times without a value become the arrival time."""
+@dataclass(frozen=True, slots=True)
+class SpanTimes:
+    """When each span began and how long it took; `corrected` are those that did not say, or not believably."""
+
+    time_ns: NDArray[np.int64]
+    duration_ns: NDArray[np.uint64]
+    corrected: NDArray[np.bool_]
+
+
+def span_times(spans: Spans, arrival_ns: NDArray[np.int64], rules: Rules) -> SpanTimes:
+    """Return the times of spans: the end where the start cannot be believed, the arrival where neither can."""
     start, end = spans.span.uint64("start_time_unix_nano"), spans.span.uint64("end_time_unix_nano")
+    time_ns, _ = believed(arrival_ns, rules, start, end)
+    duration_ns = durations(rules, start, end)
+    other = (time_ns.view(np.uint64) != start) | ((duration_ns == 0) & (end != start))
+    return SpanTimes(time_ns, duration_ns, other)
+
+
+def span_uses(
+    heap: Heap,
+    spans: Spans,
+    services: Names,
+    times: SpanTimes,
+    resource: Keyed,
+    attributes: Keyed,
+    event: Keyed,
+    identity: Identity,
+) -> Uses:
+    """Derive one row a span; `services` is by resource."""
+    resource_row = spans.batches.scope_resource[spans.span_scope]
     number = spans.span.int32("kind")
     kind = np.where((number < 0) | (number >= len(SPAN_KINDS)), 0, number).astype(np.uint8)
     failed = spans.status.int32("code") == STATUS_ERROR
     index = find(attributes, WANTED)
-    user = text_at(heap, attributes, first_present(index, _USER))
+    rows = np.arange(len(spans))
+    whose = owners(heap, identity, attributes, rows, resource, resource_row)
     entry = (
         (kind == SERVER)
         | (kind == CONSUMER)
@@ -97,9 +122,9 @@ def span_uses(
             heap, error_type.take(bad), stack.take(bad), error_message.take(bad)
         )
     return Uses(
-        source=np.arange(len(spans)),
-        time_ns=first_set(arrival_ns, start, end),
-        service=services.take(spans.batches.scope_resource[spans.span_scope]),
+        source=rows,
+        time_ns=times.time_ns,
+        service=services.take(resource_row),
         operation=name_of(heap, spans.span.text("name")),
         kind=kind,
         entry=entry,
@@ -111,12 +136,11 @@ def span_uses(
             integer_at(attributes, index[:, _GRPC]),
         ),
         timed=True,
-        # Without a start there is no duration, least of all one of fifty years.
-        duration_ns=np.where((start > 0) & (end > start), end - start, np.uint64(0)),
+        duration_ns=times.duration_ns,
         adjusted=adjusted_count(heap.buffer, spans.span.text("trace_state")),
-        user=user,
-        user_hash=xxh64(heap.buffer, user),
-        session=text_at(heap, attributes, index[:, _SESSION]),
+        user=whose.user,
+        user_hash=whose.user_hash,
+        session=whose.session,
         trace_id=spans.span.text("trace_id"),
         span_id=spans.span.text("span_id"),
         fingerprint=fingerprint,

@@ -9,6 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headgate.collector.rules import Rules
+
 NS_PER_SECOND = 1_000_000_000
 _MAX_INT64 = np.uint64(2**63 - 1)
 
@@ -20,6 +22,33 @@ def first_set(fallback_ns: int, *candidates: NDArray[np.uint64]) -> NDArray[np.i
         usable = (candidate > 0) & (candidate <= _MAX_INT64)
         result[usable] = candidate[usable].astype(np.int64)
     return result
+
+
+def believed(
+    arrival_ns: NDArray[np.int64], rules: Rules, *candidates: NDArray[np.uint64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return for each row the first candidate that can be true, else its arrival; and which rows got their arrival.
+
+    What has arrived cannot have happened much later, and what happened long before is a broken clock's: believed, such
+    times would make a partition for every day that somebody invents.
+    """
+    time_ns = arrival_ns.copy()
+    missing = np.ones(time_ns.size, bool)
+    for candidate in reversed(candidates):
+        known = (candidate > 0) & (candidate <= _MAX_INT64)
+        ahead_ns = np.where(known, candidate, 0).astype(np.int64) - arrival_ns
+        usable = known & (ahead_ns >= -rules.oldest_ns) & (ahead_ns <= rules.newest_ns)
+        time_ns[usable] = candidate[usable].astype(np.int64)
+        missing &= ~usable
+    return time_ns, missing
+
+
+def durations(
+    rules: Rules, start: NDArray[np.uint64], end: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Return how long each row took in ns: 0 without a start, when it ends before, or takes longer than is believed."""
+    duration = np.where((start > 0) & (end > start), end - start, np.uint64(0))
+    return np.where(duration <= rules.oldest_ns + rules.newest_ns, duration, np.uint64(0))
 
 
 def seconds(time_ns: NDArray[np.int64], unit_s: int) -> NDArray[np.uint32]:
