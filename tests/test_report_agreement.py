@@ -12,8 +12,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from headgate.collector.process import Request, process
+from headgate.collector.rules import Identity, Rules
 from headgate.collector.signals import Signal
 from headgate.queries import names, run
+from headgate.store.identity import write_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +40,7 @@ SAID: tuple[dict[str, Any], ...] = (
     {"user.id": "ann", "session.id": "s1"},
     {"enduser.id": "bob", "error.type": "KeyError"},
     {"user.id": "", "enduser.id": "eve"},
+    {"user.id": "anonymous", "session.id": "null", "account": "acme"},
     {"http.response.status_code": 504},
     {"http.status_code": 408},
     {"http.response.status_code": 500, "http.status_code": 504},
@@ -62,6 +65,7 @@ def spans() -> bytes:
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     resource.resource.attributes.append(attribute("service.name", "shop"))
+    resource.resource.attributes.append(attribute("account", "shared"))
     scope = resource.scope_spans.add()
     cases = itertools.product(SAID, RAISED, (0, 1, 2), (1, 2, 3, 5), (b"", b"parentid"))
     for number, (said, raised, status, kind, parent) in enumerate(cases):
@@ -100,21 +104,31 @@ def logs() -> bytes:
     return request.SerializeToString()
 
 
-def insert(store: Store, requests: Iterable[Request]) -> None:
-    for block in process(list(requests)):
+def insert(store: Store, requests: Iterable[Request], rules: Rules) -> None:
+    for block in process(list(requests), rules=rules):
         store.client().raw_insert(block.table, insert_block=block.data, fmt="Native")
 
 
+OTHER_RULES = Rules(
+    identity=Identity(user=("account",), session=("user.id",), nobody=("bob",), key=b"k" * 16)
+)
+
+
+@pytest.mark.parametrize("rules", [Rules(), OTHER_RULES], ids=["default", "others"])
 @pytest.mark.parametrize("name", names())
-def test_what_the_collector_counted_is_what_raw_rows_say(store: Store, name: str) -> None:
+def test_what_the_collector_counted_is_what_raw_rows_say(
+    store: Store, name: str, rules: Rules
+) -> None:
     """Over every combination of kind, status, attributes and exceptions, both answers are the same document."""
     insert(
         store,
         [
-            Request(Signal.TRACES, spans(), 720, AT_NS),
+            Request(Signal.TRACES, spans(), 792, AT_NS),
             Request(Signal.LOGS, logs(), 54, AT_NS),
         ],
+        rules,
     )
+    write_identity(store, rules.identity.public, NOW)
     window = {"since": "2h", "until": "now", "now": NOW}
     counted = run(name, store, **window).to_dict()
     derived = run(name, store, where={"nowhere": ""}, **window).to_dict()

@@ -22,6 +22,7 @@ NOT_WRITTEN = {
     "usage_day",
     "dimension_day",
     "user_day",
+    "identity_rule",
     "schema_migration",
     "document",
     "audit",

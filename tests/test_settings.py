@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from headgate.cli.rules import rules_of
 from headgate.cli.serve import serve
 from headgate.cli.settings import (
     ConfigurationError,
@@ -19,6 +20,7 @@ from headgate.cli.settings import (
     variable,
 )
 from headgate.cli.settings_page import page
+from headgate.collector.rules import Rules
 
 ROOT = Path(__file__).parent.parent
 
@@ -167,6 +169,58 @@ def test_the_settings_file_shows_every_key_with_its_default(tmp_path):
     assert list(shown) == list(ServeSettings.model_fields)
     assert shown.pop("data") == "~/.local/share/headgate"
     assert shown.pop("store").startswith("http://")
+    assert len(shown.pop("user_key")) == 48
+    assert shown.pop("user_key_file").startswith("/")
     assert ServeSettings(**shown) == ServeSettings()
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(shown))
     assert load({}, tmp_path / "all.yaml", {}) == ServeSettings()
+
+
+def test_lists_and_mappings_can_be_variables():
+    """A variable holds YAML where its setting is a list or a mapping."""
+    environ = {
+        "HEADGATE_USER_ATTRIBUTES": "[account, user.id]",
+        "HEADGATE_DIMENSIONS": "{tier: [customer.tier]}",
+    }
+    settings = load({}, None, environ)
+    assert settings.user_attributes == ("account", "user.id")
+    assert rules_of(settings).dimensions == (("tier", ("customer.tier",)),)
+    with pytest.raises(
+        ConfigurationError, match=r"HEADGATE_USER_ATTRIBUTES: it must be a valid tuple"
+    ):
+        load({}, None, {"HEADGATE_USER_ATTRIBUTES": "account"})
+
+
+def test_the_defaults_are_the_collectors():
+    """What the settings leave alone is what the collector does by itself."""
+    assert rules_of(ServeSettings()) == Rules()
+
+
+def test_a_key_is_read_from_one_place(tmp_path):
+    """The secret comes from the setting or a file; two places, a short one and a missing file are refused by name."""
+    file = tmp_path / "key"
+    file.write_text("  sixteen bytes !!\n")
+    assert rules_of(load({}, None, {"HEADGATE_USER_KEY_FILE": str(file)})).identity.key == (
+        b"sixteen bytes !!"
+    )
+    given = load({}, None, {"HEADGATE_USER_KEY": "0123456789abcdef"})
+    assert rules_of(given).identity.key == b"0123456789abcdef"
+    assert "0123456789abcdef" not in f"{given!r} {rules_of(given)!r}"
+    with pytest.raises(
+        ConfigurationError, match="HEADGATE_USER_KEY: a key has 16 to 64 bytes, not 5"
+    ):
+        load({}, None, {"HEADGATE_USER_KEY": "short"})
+    with pytest.raises(ConfigurationError, match="are two places for one key"):
+        rules_of(given.model_copy(update={"user_key_file": file}))
+    file.write_text("short")
+    with pytest.raises(ConfigurationError, match="a key has 16 to 64 bytes, not 5"):
+        rules_of(load({}, None, {"HEADGATE_USER_KEY_FILE": str(file)}))
+    with pytest.raises(ConfigurationError, match=r"cannot read user_key_file .*: No such file"):
+        rules_of(load({}, None, {"HEADGATE_USER_KEY_FILE": str(tmp_path / "none")}))
+
+
+def test_no_dimension_names_people():
+    """Counting by an attribute that names users or sessions is refused: rollups hold nobody."""
+    settings = load({}, None, {"HEADGATE_DIMENSIONS": "{who: [team, session.id]}"})
+    with pytest.raises(ConfigurationError, match=r"who counts by session.id, which names people"):
+        rules_of(settings)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from headgate.store.identity import IdentityRules
+
 NS_PER_DAY = 86_400_000_000_000
 PER_HUNDRED = "/100"
 """At the end of a dimension's attribute: its integer in hundreds, so that 404 is `4xx`."""
@@ -21,24 +23,14 @@ DIMENSIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """The dimensions counted unless told otherwise: (name, attributes); OpenTelemetry's names where it has one."""
 
-NOBODY = (
-    *("anonymous", "anonymousUser", "guest", "unknown", "undefined", "null", "none", "nil", "-"),
-)
-"""What applications write for a user when there is none."""
-
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a use belongs to.
+class Identity(IdentityRules):
+    """Who a use belongs to, and what is stored of that.
 
-    `user` and `session` are attributes; the first that names somebody counts, a use's own before its resource's. The
-    values in `nobody` name nobody, as the empty one does. With a `key`, what `user` and `also_hashed` attributes say
-    is stored as its keyed hash only.
+    With a `key`, what the attributes of `user` and `also_hashed` say is stored as its keyed hash only.
     """
 
-    user: tuple[str, ...] = ("user.id", "enduser.id")
-    session: tuple[str, ...] = ("session.id",)
-    nobody: tuple[str, ...] = NOBODY
     also_hashed: tuple[str, ...] = ("feature_flag.context.id",)
     key: bytes = field(default=b"", repr=False)
 
@@ -49,9 +41,23 @@ class Identity:
         return hashlib.blake2b(user, key=self.key, digest_size=16).hexdigest().encode()
 
     @property
+    def public(self) -> IdentityRules:
+        """What reports must know."""
+        return IdentityRules(self.user, self.session, self.nobody)
+
+    @property
     def nobody_bytes(self) -> tuple[bytes, ...]:
         """The values that name nobody, as they come."""
         return tuple(value.encode() for value in self.nobody)
+
+
+def check_key(key: bytes) -> bytes:
+    """Return a key that user ids can be hashed with; raises ValueError."""
+    if not 16 <= len(key) <= hashlib.blake2b.MAX_KEY_SIZE:
+        raise ValueError(
+            f"a key has 16 to 64 bytes, not {len(key)}; make one with: openssl rand -hex 24"
+        )
+    return key
 
 
 @dataclass(frozen=True, slots=True)

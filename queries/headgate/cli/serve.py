@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headgate.cli.rules import rules_of
 from headgate.cli.settings import ServeSettings, flag, join_address, load, split_address
 from headgate.store import StoreError, acquire, default_data_directory, embedded_store, server_store
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from headgate.collector.pipeline import Pipeline
+    from headgate.collector.rules import Rules
     from headgate.store import DataDirectory, Store
 
 SHUTDOWN_S = 6.0
@@ -78,9 +80,10 @@ def serve(
         "data": data, "store": store, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api,
     }  # fmt: skip
     settings = load(flags, config, os.environ)
+    rules = rules_of(settings)
     directory, opened = _open_store(settings)
     try:
-        _serve(settings, directory, opened)
+        _serve(settings, rules, directory, opened)
         _leave_within(_CLOSE_S, 0)
     finally:
         opened.close()
@@ -149,7 +152,7 @@ def _cannot_listen(address: str, name: str, error: Exception) -> StoreError:
     )
 
 
-def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> None:
+def _serve(settings: ServeSettings, rules: Rules, directory: DataDirectory, store: Store) -> None:
     """Run until told to stop; what cannot be stored in time then waits in the journal for the next start."""
     listeners = {name: _listen(getattr(settings, name), name) for name in ("otlp_http", "api")}
     # gRPC binds by itself, later and with less to say when it cannot.
@@ -160,8 +163,10 @@ def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> N
     from headgate.collector.release import sync_file_system
     from headgate.collector.warmup import warm_up
     from headgate.store import migrate
+    from headgate.store.identity import write_identity
 
     migrate(store)
+    write_identity(store, rules.identity.public, datetime.now(UTC))
     warm_up()
     journal = directory.path / "journal"
     with _told_as_a_sentence(journal):
@@ -174,6 +179,7 @@ def _serve(settings: ServeSettings, directory: DataDirectory, store: Store) -> N
             # A server makes durable what it acknowledges, as its own settings say.
             make_durable=lambda: sync_file_system(directory.path) if store.embedded else None,
             limits=Limits(memory_bytes=settings.memory_bytes, journal_bytes=settings.journal_bytes),
+            rules=rules,
         )
     host, port = split_address(settings.otlp_grpc)
     try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path  # noqa: TC003  # pydantic reads the annotation
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from headgate.collector.rules import DIMENSIONS, Identity, check_key
 from headgate.store import StoreError
+from headgate.store.identity import IdentityRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,8 +72,49 @@ class ServeSettings(BaseModel):
         gt=0,
         description="Most bytes of the journal: what is acknowledged and not yet in ClickHouse, compressed.",
     )
+    dimensions: dict[str, tuple[str, ...]] = Field(
+        dict(DIMENSIONS),
+        description="What to count by: a name, and the attributes of which the first counts that a use or its resource"
+        " has. `/100` after an attribute counts its integer in hundreds: 404 as `4xx`.",
+    )
+    max_age_days: int = Field(
+        90,
+        gt=0,
+        le=3650,
+        description="What happened longer ago than this is given the time at which it arrived.",
+    )
+    max_ahead_minutes: int = Field(
+        60,
+        ge=0,
+        le=1440,
+        description="What is said to happen later than this after its arrival is given the time of the arrival.",
+    )
+    user_attributes: tuple[str, ...] = Field(
+        IdentityRules().user,
+        min_length=1,
+        description="Attributes that name the user; the first counts that a use or its resource has.",
+    )
+    session_attributes: tuple[str, ...] = Field(
+        IdentityRules().session, description="Attributes that name the session, likewise."
+    )
+    anonymous_users: tuple[str, ...] = Field(
+        IdentityRules().nobody,
+        description="Values of these attributes that name nobody, as the empty one does.",
+    )
+    user_key: SecretStr | None = Field(
+        None,
+        description="Secret of 16 to 64 bytes. With it, users are stored as keyed hashes only, in every table.",
+    )
+    user_key_file: Path | None = Field(
+        None,
+        description="File that holds the secret instead; white space around it does not count.",
+    )
+    hashed_attributes: tuple[str, ...] = Field(
+        Identity().also_hashed,
+        description="Attributes beside `user_attributes` that are stored as hashes when there is a key.",
+    )
 
-    @field_validator("data")
+    @field_validator("data", "user_key_file")
     @classmethod
     def _of_a_user(cls, value: Path | None) -> Path | None:
         return value and value.expanduser()
@@ -81,6 +124,11 @@ class ServeSettings(BaseModel):
     def _is_address(cls, value: str) -> str:
         split_address(value)
         return value
+
+    @field_validator("user_key")
+    @classmethod
+    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and SecretStr(check_key(value.get_secret_value().encode()).decode())
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -131,10 +179,20 @@ def _given(
             yield str(key), value, f"{key} in {file}"
     for key in ServeSettings.model_fields:
         if value := environ.get(variable(key)):
-            yield key, value, variable(key)
+            yield key, _parsed(key, value), variable(key)
     for key, value in flags.items():
         if value is not None:
             yield key, value, flag(key)
+
+
+def _parsed(key: str, text: str) -> Any:
+    """Return a variable's value: YAML for lists and mappings, the text itself where it is neither."""
+    if get_origin(ServeSettings.model_fields[key].annotation) not in {dict, tuple}:
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _read(file: Path) -> dict[Any, Any]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import inspect
 import sys
+from typing import Any
+
+import yaml
 
 from headgate.cli.serve import serve
 from headgate.cli.settings import ServeSettings, flag, variable
@@ -41,10 +44,21 @@ def page() -> str:
     options = inspect.signature(serve).parameters
     rows = []
     for key, field in ServeSettings.model_fields.items():
-        default = "" if field.default is None else f"`{field.default}`"
+        default = "" if field.default is None else f"`{_shown(field.default)}`"
         option = f"`{flag(key)}`" if key in options else ""
         rows.append(f"| `{key}` | {option} | `{variable(key)}` | {default} | {field.description} |")
     return _HEADER + "\n".join(rows) + "\n" + _FOOTER
+
+
+def _shown(value: Any) -> str:
+    """Return a value as one would write it in the file."""
+    if isinstance(value, tuple):
+        value = list(value)
+    if isinstance(value, dict):
+        value = {key: list(each) for key, each in value.items()}
+    if not isinstance(value, (list, dict)):
+        return str(value)
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip()
 
 
 if __name__ == "__main__":

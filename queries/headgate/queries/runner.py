@@ -21,6 +21,7 @@ from headgate.queries.source import DIMENSION_TIERS, Source, choose, sql
 from headgate.queries.window import ALL_TIME, iso, window, zone_of
 from headgate.store import NoData, StoreError
 from headgate.store.fingerprint import fingerprint
+from headgate.store.identity import IdentityRules, read_identity
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -64,7 +65,9 @@ def answer(
     if since == ALL_TIME:
         since = _beginning(store, tables, now)
     asked = window(since, until, now, zone_of(params.timezone))
-    asking = _Asking(store, report, tables, now)
+    with _store_errors():
+        identity = read_identity(store, tables)
+    asking = _Asking(store, report, tables, now, identity)
     source, grid, columns = asking.answer(Ask(asked, params))
     beside = {}
     for label, ask in (report.report.asks or _none)(params, source.window).items():
@@ -115,6 +118,7 @@ class _Asking:
     report: Entry
     tables: Mapping[str, Collection[str]]
     now: datetime
+    identity: IdentityRules
 
     def answer(self, ask: Ask) -> tuple[Source, Periods, dict[str, Columns]]:
         """Choose a source for a question and run its statements."""
@@ -170,6 +174,9 @@ class _Asking:
             "by": params.by or "",
             "timezone": params.timezone,
             "week_start": params.week_start,
+            "user_attributes": list(self.identity.user),
+            "session_attributes": list(self.identity.session),
+            "nobody": list(self.identity.nobody),
             "edges": grid.edges_s[:-1].tolist(),
             "where_keys": list(params.where),
             "where_values": list(params.where.values()),
