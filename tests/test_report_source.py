@@ -108,9 +108,9 @@ def test_a_statement_with_a_with_of_its_own_is_joined(store: Store) -> None:
     parameters = {"since": "2026-01-01", "until": "2026-01-02", "service": "", "only_operation": ""}
     result = store.client().query(
         text,
-            parameters=parameters
-            | {"where_keys": [], "where_values": []}
-            | {"user_attributes": ["user.id"], "session_attributes": [], "nobody": []},
+        parameters=parameters
+        | {"where_keys": [], "where_values": []}
+        | {"user_attributes": ["user.id"], "session_attributes": [], "nobody": []},
     )
     assert result.result_rows == [(1,)]
 
