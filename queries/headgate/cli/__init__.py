@@ -22,6 +22,10 @@ COMMANDS = {
     "serve": ("headgate.cli.serve:serve", "Receive OpenTelemetry data and answer reports."),
     "report": ("headgate.cli.report:report", "Answer one report from what was recorded."),
     "reports": ("headgate.cli.reports:reports", "List the reports and the question each answers."),
+    "export": (
+        "headgate.cli.export:export",
+        "Write rows into a file: events, traces, logs, usage.",
+    ),
     "demo": (
         "headgate.cli.demo:demo",
         "Watch a small web shop being counted, then read its reports.",

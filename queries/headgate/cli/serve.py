@@ -211,7 +211,10 @@ def _serve(settings: ServeSettings, rules: Rules, directory: DataDirectory, stor
     # Not asyncio.run: it would wait for the threads of queries that still run.
     loop = asyncio.new_event_loop()
     try:
-        loop.run_until_complete(_serve_http(settings, store, pipeline, listeners, ready, stopping))
+        exports = directory.path / "exports"
+        loop.run_until_complete(
+            _serve_http(settings, store, exports, pipeline, listeners, ready, stopping)
+        )
     finally:
         grpc_receiver.stop(SHUTDOWN_S / 2).wait()
         pipeline.close(SHUTDOWN_S / 2)
@@ -244,6 +247,7 @@ def _ready(directory: DataDirectory, addresses: dict[str, str]) -> None:
 async def _serve_http(
     settings: ServeSettings,
     store: Store,
+    exports: Path,
     pipeline: Pipeline,
     listeners: dict[str, socket.socket],
     ready: Callable[[], object],
@@ -254,7 +258,7 @@ async def _serve_http(
 
     from headgate.collector.http_protocol import LimitedProtocol, close_late
     from headgate.collector.http_receiver import HttpReceiver
-    from headgate.web import create_app
+    from headgate.web import ExportJobs, create_app
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -280,6 +284,12 @@ async def _serve_http(
         flush=pipeline.flush,
         clock=lambda: datetime.now(UTC),
         status=lambda: _status(pipeline),
+        exports=ExportJobs(
+            exports,
+            store,
+            clock=lambda: datetime.now(UTC),
+            new_id=lambda: secrets.token_hex(16),
+        ),
     )
     otlp = HttpReceiver(
         lambda _: pipeline, pipeline.room, settings.max_request_bytes, settings.receive_s

@@ -60,15 +60,16 @@ class Store:
         with self._connect(None) as client:
             client.command(f"CREATE DATABASE IF NOT EXISTS `{self.database}`")
 
-    def tables(self) -> dict[str, set[str]]:
-        """Return the columns of every table; empty when the database does not exist."""
+    def tables(self) -> dict[str, dict[str, str]]:
+        """Return the columns of every table and their types, in order; empty when the database does not exist."""
         with self._connect(None) as client:
             result = client.query(
-                "SELECT table, groupArray(name) FROM system.columns"
-                " WHERE database = {database:String} GROUP BY table",
+                "SELECT table, groupArray((name, type)) FROM"
+                " (SELECT * FROM system.columns WHERE database = {database:String} ORDER BY position)"
+                " GROUP BY table",
                 parameters={"database": self.database},
             )
-        return {str(table): set(columns) for table, columns in result.result_rows}
+        return {str(table): dict(columns) for table, columns in result.result_rows}
 
     def close(self) -> None:
         """Close every client of every thread."""

@@ -6,6 +6,8 @@
     GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json
                                   (default) or any other, width of a table in columns, chart of a picture from 1
 
+    POST, GET /api/exports ...    files of rows, see headgate.web.export_routes
+
 Failures are {"error": sentence}: 400 for a question that cannot be asked so, 404 for a report that does not exist,
 503 for a store that cannot be read. Queries block, so they run in a few threads of their own, and never more at once.
 """
@@ -27,6 +29,7 @@ from headgate.queries import ReportError, UnknownReport, entry, names, run
 from headgate.queries.declaration import described
 from headgate.queries.render import FORMATS, render
 from headgate.store import StoreError
+from headgate.web.export_routes import export_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from headgate.store import Store
+    from headgate.web.exports import ExportJobs
 
 QUERY_THREADS = 4
 _STATUS = ((UnknownReport, 404), (ReportError, 400), (StoreError, 503))
@@ -49,12 +53,13 @@ def create_app(
     flush: Callable[[], bool | None],
     clock: Callable[[], datetime],
     status: Callable[[], Mapping[str, Any]] = dict,
+    exports: ExportJobs | None = None,
 ) -> Starlette:
     """Return the application over `store`.
 
     `flush` blocks until everything acknowledged is in the store and returns False when that took too long, which the
     report then says; it is called before each report, in a thread of the pool. `clock` gives the aware time of asking,
-    `status` what the server counts about itself.
+    `status` what the server counts about itself, `exports` makes and keeps files.
     """
     pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="headgate-query")
 
@@ -80,21 +85,26 @@ def create_app(
             "width": _whole("width", question.pop("width", "80"), _MAX_WIDTH),
             "chart": _whole("chart", question.pop("chart", "1"), _MAX_WIDTH),
         }
-        loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(
-            pool, answer, request.path_params["name"], format_, options, question
-        )
+        name = request.path_params["name"]
+        made = await in_pool(lambda: answer(name, format_, options, question))
         return Response(made, media_type=FORMATS[format_].media)
 
     async def counted(_: Request) -> Response:
         return JSONResponse(status())
 
+    async def in_pool(action: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, action)
+
+    further: list[Route] = []
+    if exports is not None:
+        further += export_routes(store, exports, clock=clock, flush=flush, in_pool=in_pool)
     return Starlette(
         routes=[
             Route("/healthz", _health),
             Route("/api/status", counted),
             Route("/api/reports", _reports),
             Route("/api/reports/{name}", report),
+            *further,
         ],
         exception_handlers={
             HTTPException: _http_failure,

@@ -1,0 +1,139 @@
+"""What is to be exported: a table, some of its fields, a window; checked against the schema, and turned into SQL.
+
+Fields are columns (`Timestamp`), nested columns (`Events.Name`) or one key of a map (`SpanAttributes.http.route`).
+Rows that were sampled keep their `Weight`, so that sums stay right: it is exported unless fields are named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from headgate.queries.errors import ReportError, choices, guess
+from headgate.queries.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+FORMATS = ("csv", "jsonl", "parquet", "xlsx")
+_DAY = timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of data: its table, the column of its time, and the type of that column's bounds."""
+
+    table: str
+    time: str
+    bound: str = "DateTime64(9, 'UTC')"
+
+
+KINDS: Mapping[str, Kind] = {
+    "events": Kind("events", "Timestamp"),
+    "traces": Kind("otel_traces", "Timestamp"),
+    "logs": Kind("otel_logs", "Timestamp"),
+    "gauges": Kind("otel_metrics_gauge", "TimeUnix"),
+    "sums": Kind("otel_metrics_sum", "TimeUnix"),
+    "histograms": Kind("otel_metrics_histogram", "TimeUnix"),
+    "exponential-histograms": Kind("otel_metrics_exponential_histogram", "TimeUnix"),
+    "summaries": Kind("otel_metrics_summary", "TimeUnix"),
+    "usage": Kind("usage_minute", "Time", "DateTime('UTC')"),
+    "usage-quarter": Kind("usage_quarter", "Time", "DateTime('UTC')"),
+    "usage-day": Kind("usage_day", "Time", "DateTime('UTC')"),
+    "users": Kind("user_hour", "Time", "DateTime('UTC')"),
+    "ledger": Kind("ledger", "Time", "DateTime('UTC')"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of the file: its name, its SQL expression, and whether its values are maps or arrays."""
+
+    name: str
+    sql: str
+    composite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """A checked request; `fields` are in the order of the file."""
+
+    kind: str
+    fields: tuple[Field, ...]
+    window: Window
+    service: str
+    format: str
+
+    def parameters(self, part: Window) -> dict[str, str]:
+        """Return the parameters for a part of the window."""
+        whole = KINDS[self.kind].bound.startswith("DateTime(")
+        text = "%Y-%m-%d %H:%M:%S" if whole else "%Y-%m-%d %H:%M:%S.%f"
+        return {
+            "since": part.since.strftime(text),
+            "until": part.until.strftime(text),
+            "service": self.service,
+        }
+
+    @property
+    def table(self) -> str:
+        """The table that is read."""
+        return KINDS[self.kind].table
+
+    def days(self) -> Iterator[Window]:
+        """Return the window cut at the days of UTC, by which tables are partitioned, in order."""
+        start = self.window.since
+        while start < self.window.until:
+            end = min(start - (start - _EPOCH) % _DAY + _DAY, self.window.until)
+            yield Window(start, end)
+            start = end
+
+    def where(self) -> str:
+        """Return the condition; parameters are `since`, `until`, `service`."""
+        kind = KINDS[self.kind]
+        return (
+            f"{kind.time} >= {{since:{kind.bound}}} AND {kind.time} < {{until:{kind.bound}}}"
+            " AND ({service:String} = '' OR ServiceName = {service:String})"
+        )
+
+    def count(self) -> str:
+        """Return the statement that counts the rows of a window."""
+        return f"SELECT count() FROM {self.table} WHERE {self.where()}"
+
+    def rows(self, expression: str) -> str:
+        """Return the statement that reads a window's rows, earliest first."""
+        return f"SELECT {expression} FROM {self.table} WHERE {self.where()} ORDER BY {KINDS[self.kind].time}"
+
+
+def extract(
+    kind: str,
+    fields: Collection[str],
+    window: Window,
+    schema: Mapping[str, Mapping[str, str]],
+    *,
+    service: str = "",
+    format_: str = "csv",
+) -> Extract:
+    """Check a request; `schema` has the type of each column of each table. Raises ReportError."""
+    if kind not in KINDS:
+        raise ReportError(f"there is nothing to export called {kind!r}{guess(kind, KINDS)}")
+    if format_ not in FORMATS:
+        raise ReportError(
+            f"format {format_!r} is not possible; choose one of: {choices(format_, FORMATS)}"
+        )
+    columns = schema.get(KINDS[kind].table)
+    if not columns:
+        raise ReportError(f"this store has no {kind}: the table {KINDS[kind].table} does not exist")
+    chosen = tuple(_field(name, kind, columns) for name in (fields or columns))
+    return Extract(kind, chosen, window, service, format_)
+
+
+def _field(name: str, kind: str, columns: Mapping[str, str]) -> Field:
+    if name in columns:
+        return Field(name, f"`{name}`", columns[name].startswith(("Map(", "Array(")))
+    head, _, key = name.partition(".")
+    if key and columns.get(head, "").startswith("Map("):
+        literal = key.replace("\\", "\\\\").replace("'", "\\'")
+        return Field(name, f"`{head}`['{literal}']", composite=False)
+    raise ReportError(f"{kind} have no field {name!r}{guess(name, columns)}")

@@ -1,0 +1,224 @@
+"""Write an extract to a file, in constant memory: the engine makes the lines, block by block, day by day.
+
+CSV (RFC 4180) and JSON lines are made inside the engine and copied as bytes; Parquet and Excel are written from Arrow.
+Rows are counted as they pass. The file appears under its name when it is whole, and not at all otherwise.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from headgate.queries.errors import ReportError
+from headgate.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from headgate.queries.export.extract import Extract
+    from headgate.queries.window import Window
+    from headgate.store import Store
+
+_SETTINGS = {
+    "output_format_arrow_string_as_string": 1,
+    "output_format_arrow_low_cardinality_as_dictionary": 0,
+    "output_format_json_quote_64bit_integers": 0,
+    "max_bytes_before_external_sort": 100_000_000,
+    "max_block_size": 16_384,
+    "max_threads": 2,
+    "date_time_output_format": "iso",
+    "format_csv_null_representation": "",
+    "output_format_json_escape_forward_slashes": 0,
+}
+SHEET_ROWS = 1_048_575
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an export is: rows written of all, and bytes in the file."""
+
+    rows: int
+    rows_total: int
+    bytes: int
+
+
+class Sink(Protocol):
+    """Takes Arrow batches; `close` finishes the file."""
+
+    def write(self, batch: Any) -> None:
+        """Write a batch."""
+
+    def close(self) -> None:
+        """Finish."""
+
+
+def write(
+    store: Store, extract: Extract, path: Path, report: Callable[[Progress], object]
+) -> Progress:
+    """Write the file; `report` is called after every block. Raises ReportError, StoreError.
+
+    Rows that arrive meanwhile may or may not be in it; what is told at the end is what was written.
+    """
+    client = store.client()
+    part = path.with_name(f"{path.name}.part")
+    try:
+        days = [(day, _count(store, extract, day)) for day in extract.days()]
+        total = sum(count for _, count in days)
+        rows = 0
+        with part.open("wb") as file:
+            sink = _SINKS[extract.format](file, extract)
+            for day, count in days:
+                if not count:
+                    continue
+                statement = extract.rows(_expressions(extract))
+                with client.query_arrow_stream(
+                    statement, parameters=extract.parameters(day), settings=_SETTINGS
+                ) as stream:
+                    for batch in stream:
+                        sink.write(batch)
+                        rows += batch.num_rows
+                        report(Progress(rows, max(rows, total), file.tell()))
+            sink.close()
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        part.replace(path)
+    except OSError as error:
+        raise ReportError(f"cannot write {path}: {error.strerror or error}") from error
+    except ClickHouseError as error:
+        reason = str(error).strip().splitlines()[0][:300]
+        raise StoreError(f"the export broke off, nothing is left of it: {reason}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return Progress(rows, rows, size)
+
+
+def _count(store: Store, extract: Extract, day: Window) -> int:
+    result = store.client().query(extract.count(), parameters=extract.parameters(day))
+    return int(result.result_rows[0][0])
+
+
+def _expressions(extract: Extract) -> str:
+    """Return what is selected: one line of text a row, or the columns themselves."""
+    if extract.format == "csv":
+        # Composite values as JSON: the engine's own notation of them is nobody else's.
+        values = (f"toJSONString({f.sql})" if f.composite else f.sql for f in extract.fields)
+        return f"formatRow('CSV', {', '.join(values)}) AS line"
+    named = ", ".join(f"{field.sql} AS `{field.name}`" for field in extract.fields)
+    return f"formatRow('JSONEachRow', {named}) AS line" if extract.format == "jsonl" else named
+
+
+class Lines:
+    """Text that the engine has made, one line a row."""
+
+    def __init__(self, file: BinaryIO, extract: Extract) -> None:
+        self._file = file
+        if extract.format == "csv":
+            head = io.StringIO()
+            csv.writer(head, lineterminator="\n").writerow([field.name for field in extract.fields])
+            file.write(head.getvalue().encode())
+
+    def write(self, batch: Any) -> None:
+        """Copy the bytes of the lines, which lie one behind the other."""
+        for piece in _bytes_of(batch.column(0)):
+            self._file.write(piece)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+def _bytes_of(column: Any) -> Iterator[memoryview]:
+    _, offsets, data = column.buffers()
+    width = 8 if str(column.type).startswith("large_") else 4
+    ends = memoryview(offsets).cast("q" if width == 8 else "i")
+    first, last = ends[column.offset], ends[column.offset + len(column)]
+    if last > first:
+        yield memoryview(data)[first:last]
+
+
+class Parquet:
+    """Typed columns; maps stay maps."""
+
+    def __init__(self, file: BinaryIO, _: Extract) -> None:
+        self._file = file
+        self._writer: Any = None
+
+    def write(self, batch: Any) -> None:
+        """Append a row group."""
+        import pyarrow.parquet as pq
+
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, batch.schema, compression="zstd")
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        """Write the footer; a file without rows has no columns either."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, pa.schema([]))
+        self._writer.close()
+
+
+class Workbook:
+    """Rows of an Excel workbook, in as many sheets as they need."""
+
+    def __init__(self, file: BinaryIO, extract: Extract) -> None:
+        import xlsxwriter
+
+        self._names = [field.name for field in extract.fields]
+        self._book = xlsxwriter.Workbook(
+            file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False,
+                   "remove_timezone": True, "default_date_format": "yyyy-mm-dd hh:mm:ss.000"}
+        )  # fmt: skip
+        self._bold = self._book.add_format({"bold": True, "bg_color": "#eef1f5"})
+        self._row = SHEET_ROWS + 1
+        self._sheet: Any = None
+
+    def write(self, batch: Any) -> None:
+        """Append rows."""
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if self._row > SHEET_ROWS:
+                self._begin()
+            for place, value in enumerate(row):
+                self._sheet.write(self._row, place, _cell(value))
+            self._row += 1
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._sheet is None:
+            self._begin()
+        self._book.close()
+
+    def _begin(self) -> None:
+        self._sheet = self._book.add_worksheet()
+        self._sheet.freeze_panes(1, 0)
+        for place, name in enumerate(self._names):
+            self._sheet.write_string(0, place, name, self._bold)
+        self._row = 1
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return json.dumps(
+            dict(value) if value and isinstance(value[0], tuple) else value, default=str
+        )
+    if isinstance(value, int) and abs(value) > 2**53:  # Excel has doubles only
+        return str(value)
+    return value
+
+
+_SINKS: dict[str, Callable[[BinaryIO, Extract], Sink]] = {
+    "csv": Lines,
+    "jsonl": Lines,
+    "parquet": Parquet,
+    "xlsx": Workbook,
+}

@@ -1,0 +1,167 @@
+"""Exports: every row once, the same values in every format, in constant memory, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import openpyxl
+import pyarrow.parquet as pq
+import pytest
+
+from headgate.queries import ReportError
+from headgate.queries.export import FORMATS, KINDS, Progress, extract, write
+from headgate.queries.export.writing import Workbook
+from headgate.queries.window import window
+from headgate.store import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headgate.store import Store
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+FIELDS = ("Timestamp", "Operation", "Duration", "Value", "Attributes", "Attributes.plan", "Weight")
+NASTY = 'quote " comma, line\nbreak \\ ünïcode =1+1'
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """Return a store of 500 uses over five days, some without a value, with awkward text."""
+    rows = [
+        [
+            NOW - timedelta(minutes=13 * i),
+            f"s{i % 2}",
+            NASTY if i % 3 else f"op{i}",
+            i,
+            None if i % 5 else i / 2,
+            {"plan": f"p{i % 4}", "text": NASTY},
+            1.0 + i % 2,
+        ]
+        for i in range(500)
+    ]
+    columns = ["Timestamp", "ServiceName", "Operation", "Duration", "Value", "Attributes", "Weight"]
+    store.client().insert("events", rows, column_names=columns)
+    return store
+
+
+def export(store: Store, path: Path, format_: str, *, since: str = "30d", **more: Any) -> Progress:
+    chosen = extract(
+        "events", FIELDS, window(since, None, NOW), store.tables(), format_=format_, **more
+    )
+    return write(store, chosen, path, lambda _: None)
+
+
+def truth(store: Store) -> list[tuple[Any, ...]]:
+    result = store.client().query(
+        "SELECT toString(Timestamp), Operation, Duration, Value, Attributes, Weight FROM events"
+        " WHERE Timestamp < '2026-11-20 12:00:00' ORDER BY Timestamp"
+    )
+    return [tuple(row) for row in result.result_rows]
+
+
+def test_csv_is_read_back_as_it_was(filled: Store, tmp_path: Path) -> None:
+    """By Python's own reader: quotes, commas and line breaks survive, maps are JSON, NULL is empty."""
+    done = export(filled, tmp_path / "a.csv", "csv")
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    assert tuple(head) == FIELDS
+    expected = truth(filled)
+    assert done.rows == len(rows) == len(expected) == 499
+    for found, (_, operation, duration, value, attributes, weight) in zip(
+        rows, expected, strict=True
+    ):
+        assert found[1] == operation
+        assert int(found[2]) == duration
+        assert found[3] == ("" if value is None else f"{value:g}")
+        assert json.loads(found[4]) == attributes
+        assert found[5] == attributes["plan"]
+        assert float(found[6]) == weight
+
+
+def test_json_lines_and_parquet_have_the_same_rows(filled: Store, tmp_path: Path) -> None:
+    """Typed in both, earliest first."""
+    export(filled, tmp_path / "a.jsonl", "jsonl")
+    export(filled, tmp_path / "a.parquet", "parquet")
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text("utf-8").splitlines()]
+    table = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    for line, row, (_, operation, duration, value, attributes, weight) in zip(
+        lines, table, truth(filled), strict=True
+    ):
+        assert line["Operation"] == row["Operation"] == operation
+        assert line["Duration"] == row["Duration"] == duration
+        assert line["Value"] == row["Value"] == value
+        assert line["Attributes"] == dict(row["Attributes"]) == attributes
+        assert line["Weight"] == row["Weight"] == weight
+    assert lines == sorted(lines, key=lambda line: line["Timestamp"])
+
+
+def test_a_workbook_goes_on_in_further_sheets(filled: Store, tmp_path: Path, monkeypatch) -> None:
+    """No row is cut off at Excel's limit, and text that looks like a formula is text."""
+    monkeypatch.setattr("headgate.queries.export.writing.SHEET_ROWS", 200)
+    export(filled, tmp_path / "a.xlsx", "xlsx")
+    book = openpyxl.load_workbook(tmp_path / "a.xlsx")
+    assert [sheet.max_row for sheet in book] == [201, 201, 100]
+    rows = [row for sheet in book for row in sheet.iter_rows(min_row=2, values_only=True)]
+    assert [row[2] for row in rows] == [duration for _, _, duration, *_ in truth(filled)]
+    assert book.worksheets[0]["A2"].is_date
+    assert Workbook.__doc__
+
+
+def test_filters_and_progress(filled: Store, tmp_path: Path) -> None:
+    """Only the service asked for; progress ends at what was written."""
+    seen: list[Progress] = []
+    chosen = extract("events", FIELDS, window("2d", None, NOW), filled.tables(), service="s1")
+    done = write(filled, chosen, tmp_path / "a.csv", seen.append)
+    expected = filled.client().query(
+        "SELECT count() FROM events WHERE ServiceName = 's1' AND Timestamp >= '2026-11-18 12:00:00'"
+        " AND Timestamp < '2026-11-20 12:00:00'"
+    )
+    assert done.rows == expected.result_rows[0][0] > 50
+    assert seen[-1].rows == seen[-1].rows_total == done.rows
+    assert done.bytes == (tmp_path / "a.csv").stat().st_size
+
+
+def test_what_breaks_off_leaves_nothing(filled: Store, tmp_path: Path, monkeypatch) -> None:
+    """A failure in the middle is an error, and there is no file that could be taken for a whole one."""
+    monkeypatch.setitem(
+        __import__("headgate.queries.export.writing", fromlist=["_SETTINGS"])._SETTINGS,
+        "max_rows_to_read",
+        10,
+    )
+    with pytest.raises(StoreError, match="broke off, nothing is left of it"):
+        export(filled, tmp_path / "a.csv", "csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_not_there_is_told(filled: Store, tmp_path: Path) -> None:
+    """One sentence with the path."""
+    with pytest.raises(ReportError, match=r"cannot write .*nowhere/a\.csv: No such file"):
+        export(filled, tmp_path / "nowhere" / "a.csv", "csv")
+
+
+def test_every_kind_in_every_format(filled: Store, tmp_path: Path) -> None:
+    """All columns of all tables can be written, also when there is no row."""
+    tables = filled.tables()
+    for kind in KINDS:
+        for format_ in FORMATS:
+            chosen = extract(kind, (), window("2d", None, NOW), tables, format_=format_)
+            done = write(filled, chosen, tmp_path / "all", lambda _: None)
+            assert (tmp_path / "all").stat().st_size == done.bytes
+            assert (done.rows > 0) == (kind == "events")
+            assert done.bytes > 0 or format_ == "jsonl"
+
+
+def test_what_cannot_be_exported_is_told(filled: Store) -> None:
+    """Unknown kinds, fields and formats, with what there is; no SQL gets in by a key."""
+    for kind, fields, format_, says in (
+        ("evnts", (), "csv", "nothing to export called 'evnts', did you mean 'events'"),
+        ("events", ("Tmestamp",), "csv", "no field 'Tmestamp', did you mean 'Timestamp'"),
+        ("events", (), "xls", "format 'xls' is not possible"),
+    ):
+        with pytest.raises(ReportError, match=says):
+            extract(kind, fields, window("1d", None, NOW), filled.tables(), format_=format_)
+    odd = extract("events", ("Attributes.a'] OR 1 --\\",), window("1d", None, NOW), filled.tables())
+    assert odd.fields[0].sql == "`Attributes`['a\\'] OR 1 --\\\\']"
