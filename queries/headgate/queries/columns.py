@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,16 +52,26 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 def columns_of(result: QueryResult) -> Columns:
     """Return a result's columns, each with the type that NumPy has for it, text as objects.
 
-    Not `query_np`: it drops the names of columns that happen to share one type.
+    Array(Float64) becomes rows x longest. Not `query_np`: it drops the names of columns that happen to share one type.
     """
     return Columns(
         {
-            name: np.array(values, dtype=_dtype(kind.np_type))
+            name: _filled(values)
+            if kind.name == "Array(Float64)"
+            else np.array(values, dtype=_dtype(kind.np_type))
             for name, kind, values in zip(
                 result.column_names, result.column_types, result.result_columns, strict=False
             )
         }
     )
+
+
+def _filled(lists: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return lists of numbers as rows of one length, zeros where a list is shorter."""
+    found = np.zeros((len(lists), max(map(len, lists), default=0)))
+    for row, numbers in zip(found, lists, strict=True):
+        row[: len(numbers)] = numbers
+    return found
 
 
 def _dtype(name: str) -> np.dtype[Any]:

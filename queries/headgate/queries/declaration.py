@@ -6,7 +6,8 @@ and `{events:Identifier}` (see `headgate.queries.source`) and takes the paramete
 `operation` and the report's own. A column called `fingerprint` always holds `headgate.store.fingerprint`'s value.
 
 Statements also get `edges` (Array(UInt32), see `headgate.queries.periods`), `timezone` and `week_start`. Rows that
-stand for more than themselves carry their weight; see `headgate.queries.estimate`.
+stand for more than themselves carry their weight, and what says how sure a count of them is; see
+`headgate.queries.uncertain` and `headgate.queries.estimate`.
 
 Fields carry their description as `Annotated[type, "description"]` and their unit in their name (`_ms`, `_hours`,
 `_rate` as a share of 1, `_at` as a time). Declaring modules must not postpone their annotations.
@@ -90,6 +91,8 @@ class Context:
 
     The window that the columns are of, the time of asking, the parameters, the periods (days, unless the report has a
     `step`), the windows of what was asked beside, by label, and the step of the rows of usage that were read (0: raw).
+    `people` is the share of all people whose events there are (`headgate.queries.estimate.people`), 1 where they were
+    not thinned, and `people_beside` that of what was asked beside.
     """
 
     window: Window
@@ -98,6 +101,8 @@ class Context:
     periods: Periods
     beside: Mapping[str, Window] = field(default_factory=dict)
     step: timedelta = timedelta(0)
+    people: float = 1.0
+    people_beside: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -1,7 +1,7 @@
 """How calls ended: the counts and rates of outcomes that several reports share (REQ-SUC-01 to -03, REQ-ALRT-04).
 
 Columns hold a row for each outcome (and whatever else they were grouped by): `outcome`, `arrivals`, `calls`,
-`variance` (see `headgate.queries.estimate`). Every rate has the number of calls as its denominator (PIT-R0-01).
+and what `headgate.queries.uncertain` reads. Every rate has the number of calls as its denominator (PIT-R0-01).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from headgate.queries.columns import Columns
-from headgate.queries.estimate import Estimate, count, rate
+from headgate.queries.estimate import Estimate
+from headgate.queries.uncertain import counted, share_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +57,7 @@ def verdict(error_rate: Estimate | None) -> str:
 
 def calls_of(outcomes: Columns) -> Estimate:
     """Return the number of calls."""
-    return count(outcomes.sum("calls"), outcomes.sum("variance"), outcomes.sum("arrivals"))
+    return counted(outcomes)
 
 
 def with_outcome(outcomes: Columns, *wanted: str) -> Columns:
@@ -78,7 +79,5 @@ def error_rate(outcomes: Columns) -> Estimate | None:
 
 
 def _share(part: Columns, rest: Columns) -> Estimate | None:
-    calls = part.sum("calls") + rest.sum("calls")
-    if not calls:
-        return None
-    return rate(part.sum("calls"), calls, part.sum("variance"), rest.sum("variance")).rounded(4)
+    found = share_of(part, rest)
+    return None if found is None else found.rounded(4)

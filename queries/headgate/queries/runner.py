@@ -69,13 +69,16 @@ def answer(
         identity = read_identity(store, tables)
     asking = _Asking(store, report, tables, now, identity)
     source, grid, columns = asking.answer(Ask(asked, params))
-    beside = {}
+    beside, people_beside = {}, {}
     for label, ask in (report.report.asks or _none)(params, source.window).items():
         other, _, found = asking.answer(ask)
-        beside[label] = other.window
+        beside[label], people_beside[label] = other.window, other.people
         columns |= {f"{label}.{query}": part for query, part in found.items()}
     reduced = report.report.reduce(
-        columns, Context(source.window, now, params, grid, beside, source.step)
+        columns,
+        Context(
+            source.window, now, params, grid, beside, source.step, source.people, people_beside
+        ),
     )
     if not reduced.rows and (params.service or params.operation):
         _refuse_unknown(asking, source, params)
@@ -144,9 +147,10 @@ class _Asking:
         )
         if step == "hour" != getattr(params, "step", "day") and source.step >= timedelta(days=1):
             step = "day"  # hours were only the natural choice, and are not in that table any more
+        source = source.thinned(self._events_threshold(source))
         grid = periods(source.window, step, zone, params.week_start)
         columns = {q: self.ask(source, text, params, grid) for q, text in chosen.items()}
-        if source.prelude and any("fingerprint" in found for found in columns.values()):
+        if source.raw and any("fingerprint" in found for found in columns.values()):
             columns = self._with_fingerprints(source, params, grid, columns)
         return source, grid, columns
 
@@ -160,6 +164,18 @@ class _Asking:
         text = f"SELECT 1 FROM {table} WHERE Dimension = {{by:String}} LIMIT 1"
         with _store_errors():
             return bool(self.store.client().query(text, parameters={"by": params.by}).result_rows)
+
+    def _events_threshold(self, source: Source) -> int:
+        """Return the largest threshold by which events of the window were thinned, 0 for none."""
+        if source.raw or "events" not in source.relations or "sampling_history" not in self.tables:
+            return 0
+        bounds = {
+            "since": _instant(source.window.since),
+            "until": _instant(source.window.until),
+        }
+        with _store_errors():
+            found = self.store.client().query(sql("events_threshold"), parameters=bounds)
+        return int(found.result_rows[0][0])
 
     def ask(self, source: Source, text: str, params: Params, grid: Periods) -> Columns:
         """Run one statement."""
@@ -180,6 +196,7 @@ class _Asking:
             "edges": grid.edges_s[:-1].tolist(),
             "where_keys": list(params.where),
             "where_values": list(params.where.values()),
+            "events_threshold": source.events_threshold,
             **source.relations,
             **_own(params),
         }

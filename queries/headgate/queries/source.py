@@ -4,7 +4,7 @@ Reports read relations, not tables. A relation has the columns of its rollup tab
 
     usage    usage_minute, usage_quarter or usage_day, the finest that still holds the whole window
     users    user_hour or user_day, likewise
-    events   events
+    events   events, thinned to the people that were kept throughout the window
     history  user_day: who was there before the window
     ledger   ledger: what else came in; without entries where raw rows answer
     spans    otel_traces
@@ -14,6 +14,9 @@ widened to whole steps of the coarsest. A table whose steps are coarser than the
 time zone, hours of a day) does not do. Otherwise `sources/*.sql` derive the same relations from raw spans and named
 log records, by the collector's definitions, under the same column names: one report statement serves both, and there
 is one definition of each number. There the weight of a row is what sampling made it stand for.
+
+Usage and events have two more columns, for how sure a number is: `Noise` (see `headgate.queries.uncertain`), and events
+also `Draw`, a hash of what was kept or dropped as one: the trace, or the person.
 
 `by` a dimension that is counted from all traffic, and without other filters than the service, reads usage from the
 dimension's own rollup; who it was, and what else is only in rows, still comes from raw rows.
@@ -27,6 +30,7 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from headgate.queries.estimate import probability
 from headgate.store import NoData
 
 if TYPE_CHECKING:
@@ -74,6 +78,7 @@ _PLURAL = {
     timedelta(hours=1): "hours",
     timedelta(minutes=15): "quarters",
 }
+_KEPT = {"usage": "kept_usage", "events": "kept_events"}
 _RAW = {"usage": "raw_usage", "users": "raw_users", "events": "raw_events"}
 
 
@@ -81,8 +86,8 @@ _RAW = {"usage": "raw_usage", "users": "raw_users", "events": "raw_events"}
 class Source:
     """A choice: the name behind each relation, the window they answer for, and what to tell the reader.
 
-    `prelude` is empty for tables; for raw rows it is the WITH clause that defines the names. `step` is that of the
-    rows of usage, 0 for raw rows.
+    `prelude` is the WITH clause that defines the names. `step` is that of the rows of usage, 0 for raw rows. `raw` says
+    that rows are raw. `events_threshold` is what events are thinned to: they are those of the share `people` of all.
     """
 
     relations: Mapping[str, str]
@@ -91,6 +96,21 @@ class Source:
     prelude: str = ""
     notes: tuple[str, ...] = ()
     step: timedelta = timedelta(0)
+    raw: bool = False
+    events_threshold: int = 0
+
+    @property
+    def people(self) -> float:
+        """Which share of all people events are of; 1 for raw rows, which are sampled by trace."""
+        return probability(self.events_threshold)
+
+    def thinned(self, threshold: int) -> Source:
+        """Return the same source with events thinned to a threshold."""
+        if not threshold:
+            return self
+        share = f"{probability(threshold) * 100:.3g} %"
+        note = f"events are those of a sample of {share} of all people: what is counted in them is estimated"
+        return replace(self, events_threshold=threshold, notes=(*self.notes, note))
 
     def statement(self, sql: str) -> str:
         """Return a report's statement as it is sent."""
@@ -158,12 +178,21 @@ def _rollups(
     step = max(tier.step for tier in chosen.values())
     usage = chosen.get("usage") or next(iter(chosen.values()))
     return Source(
-        relations=beside | {name: tier.table for name, tier in chosen.items()},
+        relations=beside | {name: _KEPT.get(name, tier.table) for name, tier in chosen.items()},
         window=window.aligned(step),
         name=usage.table,
+        prelude=",\n".join(
+            f"{_KEPT[name]} AS (\n{_of(sql(_KEPT[name]), tier.table)})"
+            for name, tier in chosen.items()
+            if name in _KEPT
+        ),
         notes=tuple(notes),
         step=usage.step,
     )
+
+
+def _of(text: str, table: str) -> str:
+    return text.replace("{usage_table:Identifier}", table)
 
 
 def _tier(
@@ -233,7 +262,7 @@ def _raw(
     if spans == "spans" and now - window.since > RAW_KEEP:
         notes = (f"raw spans are kept for {RAW_KEEP.days} days: older ones may be missing",)
     relations = _RAW | {relation: name for relation, (_, name) in BESIDE.items()}
-    return Source(relations, window, "otel_traces", prelude, notes)
+    return Source(relations, window, "otel_traces", prelude, notes, raw=True)
 
 
 def sql(name: str) -> str:

@@ -10,6 +10,7 @@ printing. Intervals are 95 %; where too little was kept for one that holds, ther
 from headgate.queries.estimate.compare import difference, ratio
 from headgate.queries.estimate.draws import Sums, by_value, sums, sums_by
 from headgate.queries.estimate.interval import LEAST_DRAWS, Z95, Draws
+from headgate.queries.estimate.noise import covariance, noise, variance
 from headgate.queries.estimate.number import Estimate, at_least, at_most, exactly, unsure
 from headgate.queries.estimate.people import (
     conversion,
@@ -33,12 +34,14 @@ __all__ = [
     "by_value",
     "conversion",
     "count",
+    "covariance",
     "difference",
     "distinct",
     "exactly",
     "funnel",
     "histogram",
     "mean",
+    "noise",
     "people_mean",
     "people_total",
     "probability",
@@ -51,4 +54,5 @@ __all__ = [
     "sums_by",
     "total",
     "unsure",
+    "variance",
 ]

@@ -12,6 +12,7 @@ SELECT
     DurationSumSquares,
     DurationMin,
     DurationMax,
-    DurationBuckets
+    DurationBuckets,
+    CAST([], 'Array(Float64)') AS Noise
 FROM {dimension_table:Identifier}
 WHERE Dimension = {by:String}

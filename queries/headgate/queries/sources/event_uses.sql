@@ -18,6 +18,7 @@ SELECT
         arrayFlatten(arrayMap(key -> [LogAttributes[key], ResourceAttributes[key]],
             {session_attributes:Array(String)}))) AS SessionId,
     TraceId,
+    if(TraceId = '', cityHash64(Timestamp, SpanId), cityHash64(TraceId)) AS Draw,
     SpanId,
     toFloat64OrNull(LogAttributes['headgate.event.value']) AS Value,
     LogAttributes AS Attributes,
@@ -25,7 +26,8 @@ SELECT
     if(failed, error_type, '') AS ErrorType,
     if(failed, LogAttributes['exception.message'], '') AS ErrorMessage,
     if(failed, LogAttributes['exception.stacktrace'], '') AS ErrorStack,
-    1. AS Weight
+    1. AS Weight,
+    CAST([], 'Array(Float64)') AS Signs
 FROM otel_logs
 WHERE name != ''
     AND Timestamp >= {since:DateTime64(9, 'UTC')}

@@ -16,5 +16,7 @@ SELECT
     ErrorMessage,
     Value,
     Attributes,
-    Weight
+    Weight,
+    Draw,
+    arrayMap(sign -> sqrt(Weight * (Weight - 1)) * sign, Signs) AS Noise
 FROM uses

@@ -1,4 +1,5 @@
 -- Raw uses in the shape of usage_minute. Rows of one weight share a row, so CallsAdjusted / Calls is that weight;
+-- Noise is what says how sure the count is (headgate.queries.estimate.noise); empty for rows that were surely kept.
 -- Time is the first use of its quarter of an hour, so that a window need not begin with a whole one.
 SELECT
     min(Timestamp) AS Time,
@@ -15,6 +16,7 @@ SELECT
     max(Duration) AS DurationMax,
     sumMap(map(
         toInt16(if(Duration = 0, -32768, ceil(log2(toFloat64(Duration)) * 32) - 1)), toUInt64(1)
-    )) AS DurationBuckets
+    )) AS DurationBuckets,
+    arrayMap(sign -> sqrt(any(Weight) * (any(Weight) - 1)) * sign, sumForEach(Signs)) AS Noise
 FROM uses
 GROUP BY toStartOfFifteenMinutes(Timestamp), ServiceName, Operation, uses.Kind, Outcome, uses.Weight

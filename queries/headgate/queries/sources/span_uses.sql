@@ -27,6 +27,7 @@ SELECT
         arrayFlatten(arrayMap(key -> [SpanAttributes[key], ResourceAttributes[key]],
             {session_attributes:Array(String)}))) AS SessionId,
     TraceId,
+    if(TraceId = '', cityHash64(Timestamp, SpanId), cityHash64(TraceId)) AS Draw,
     SpanId,
     CAST(NULL, 'Nullable(Float64)') AS Value,
     SpanAttributes AS Attributes,
@@ -34,7 +35,8 @@ SELECT
     if(failed, error_type, '') AS ErrorType,
     if(failed, error_message, '') AS ErrorMessage,
     if(failed, exception['exception.stacktrace'], '') AS ErrorStack,
-    Weight
+    Weight,
+    arrayMap(bit -> if(bitTest(Draw, bit), 1., -1.), range(if(Weight > 1, 64, 0))) AS Signs
 FROM spans
 WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
     AND Timestamp < {until:DateTime64(9, 'UTC')}

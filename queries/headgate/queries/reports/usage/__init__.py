@@ -11,7 +11,7 @@ from annotated_types import Ge
 from headgate.queries.charts import Bars, Share, Timeline
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
-from headgate.queries.estimate import Estimate, at_least, count, exactly, mean
+from headgate.queries.estimate import Estimate, at_least, exactly, mean, people_total
 from headgate.queries.outcomes import ARCHIVE_AFTER_HOURS, calls_of, success_rate
 from headgate.queries.periods import WEEKDAYS
 from headgate.queries.window import Window
@@ -105,11 +105,12 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     usage, before = columns["usage"], columns["before.before"]
     users = _by_label(columns["users"])
     kept = _by_label(columns["sessions"])
+    sampled = _by_label(columns["session_people"])
     earlier = dict(parts(before, "service", "operation"))
     all_calls = usage.sum("calls")
     rows = []
     for label, part in parts(usage, "service", "operation"):
-        found = _frequency(part, earlier.get(label, _NOTHING), users, kept, label, context)
+        found = _frequency(part, earlier.get(label, _NOTHING), users, kept, sampled, label, context)
         rows.append(
             Row(
                 service=label[0],
@@ -128,8 +129,8 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         busiest_hour=hour,
         busiest_weekday=weekday,
         timeline=_timeline(usage, context),
-        users=_users(columns.get("all.people", _NOTHING), all_calls),
-        **_frequency(usage, before, users, kept, None, context),
+        users=_users(columns.get("all.people", _NOTHING), all_calls, context.people),
+        **_frequency(usage, before, users, kept, sampled, None, context),
     )
     return Reduced(summary, tuple(rows))
 
@@ -144,12 +145,14 @@ def _frequency(
     before: Columns,
     users: Mapping[Any, Columns],
     kept: Mapping[Any, Columns],
+    sampled: Mapping[Any, Columns],
     label: tuple[str, str] | None,
     context: Context,
 ) -> dict[str, Any]:
     days = context.window.days
     calls, calls_before = calls_of(usage), calls_of(before)
     events = kept.get(label, _NOTHING) if usage.rows else _NOTHING
+    drawn = sampled.get(label, _NOTHING)
     # A use of a thinned table may have been the only one of its session or context.
     bound = at_least if None in kept and kept[None]["weight"].max() > 1 else exactly
     ends = [int(usage["last_ns"].max(initial=0)), int(events["last_ns"].max(initial=0))]
@@ -170,7 +173,11 @@ def _frequency(
             users.get(label, _NOTHING).sum("users")
         ),
         "unique_contexts": bound(events.sum("contexts")),
-        "sessions": bound(events.sum("sessions")),
+        "sessions": people_total(
+            drawn.sum("sessions"), drawn.sum("squares"), int(drawn.sum("people")), context.people
+        )
+        if context.people < 1
+        else bound(events.sum("sessions")),
         "peak_daily_calls": peak,
         "peak_date": peak_date,
         "last_used_at": last if usage.rows else None,
@@ -200,11 +207,10 @@ def _per_period(columns: Columns, context: Context, name: str = "calls") -> Any:
 def _timeline(usage: Columns, context: Context) -> tuple[Period, ...]:
     if not usage.rows:
         return ()
-    names = ("calls", "variance", "arrivals")
-    sums = np.column_stack([_per_period(usage, context, name) for name in names]).tolist()
+    position = context.periods.index(usage["period_s"].astype(np.int64))
     return tuple(
-        Period(context.periods.label(number), count(calls, variance, arrivals))
-        for number, (calls, variance, arrivals) in enumerate(sums)
+        Period(context.periods.label(number), calls_of(usage.chosen(position == number)))
+        for number in range(len(context.periods))
     )
 
 
@@ -218,11 +224,13 @@ def _busiest(times: Columns, context: Context) -> tuple[int | None, str | None]:
     return int(hours.argmax()) if known else None, WEEKDAYS[int(days.argmax())]
 
 
-def _users(people: Columns, all_calls: float) -> tuple[User, ...]:
-    found = [
-        User(user, calls_of(part), round(part.sum("calls") / all_calls, 4) if all_calls else 0.0)
-        for (user,), part in parts(people, "user")
-    ]
+def _users(people: Columns, all_calls: float, share: float) -> tuple[User, ...]:
+    """Return the users; of a sample of people each stands for others in totals, but only for himself here."""
+    found = []
+    for (user,), part in parts(people, "user"):
+        calls = calls_of(part) if share == 1 else exactly(round(part.sum("calls") * share, 6))
+        part_of_all = round(calls.value / all_calls, 4) if all_calls else 0.0
+        found.append(User(user, calls, part_of_all))
     return tuple(sorted(found, key=lambda user: (-user.calls.value, user.user)))
 
 

@@ -4,7 +4,9 @@ SELECT
     Operation AS operation,
     sum(Calls) AS arrivals,
     sum(CallsAdjusted) AS calls,
-    sum(CallsAdjusted * (CallsAdjusted / Calls - 1)) AS variance
+    sum(CallsAdjusted * (CallsAdjusted / Calls - 1)) AS variance,
+    sumIf(CallsAdjusted, CallsAdjusted > Calls) AS drawn,
+    sumForEach(Noise) AS noise
 FROM {usage:Identifier}
 WHERE Entry
     AND Time >= {since:DateTime64(9, 'UTC')}

@@ -8,6 +8,8 @@ SELECT
     sum(Calls) AS arrivals,
     sum(CallsAdjusted) AS calls,
     sum(CallsAdjusted * (CallsAdjusted / Calls - 1)) AS variance,
+    sumIf(CallsAdjusted, CallsAdjusted > Calls) AS drawn,
+    sumForEach(Noise) AS noise,
     toUnixTimestamp64Nano(toDateTime64(max(Time), 9, 'UTC')) AS last_ns
 FROM {usage:Identifier}
 WHERE Entry
