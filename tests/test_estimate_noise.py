@@ -84,7 +84,8 @@ def test_a_share_knows_that_hits_and_misses_share_traces():
     v = exact.covariance
     rest = v[0, 0] - 2 * v[0, 1] + v[1, 1]
     truth = rate(exact.total[1], exact.total[0], v[1, 1], rest, v[0, 1] - v[1, 1], exact.draws)
-    found = share_of(columns(trace, weight), hit)
+    every = columns(trace, weight)
+    found = share_of(every.chosen(hit), every.chosen(~hit))
     assert found.value == pytest.approx(truth.value)
     assert found.standard_error == pytest.approx(truth.standard_error, rel=0.3)
 
@@ -116,7 +117,8 @@ def test_without_noise_rows_are_taken_for_draws():
     ):
         assert variance_of(bare) == full.sum("variance")
         assert design_effect(bare) == 1
-        assert share_of(bare, hit).standard_error < share_of(full, hit).standard_error * 1.2
+        alone, together = (share_of(c.chosen(hit), c.chosen(~hit)) for c in (bare, full))
+        assert alone.standard_error < together.standard_error * 1.2
     assert draws_of(Columns({"calls": weight})) is None
 
 
@@ -125,6 +127,6 @@ def test_nothing_drawn_is_exact():
     ones = np.ones(10)
     exact = columns(np.arange(10), ones)
     assert counted(exact).exact
-    assert share_of(exact, np.arange(10) < 3).exact
+    assert share_of(exact.chosen(slice(3)), exact.chosen(slice(3, 10))).exact
     assert counted(Columns({})).value == 0
-    assert share_of(Columns({}), np.zeros(0, bool)) is None
+    assert share_of(Columns({}), Columns({})) is None

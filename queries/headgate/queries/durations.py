@@ -1,7 +1,8 @@
 """How long calls took: moments and percentiles that several reports share (REQ-PERF-01 to -05).
 
 Columns are those of `performance.moments` and `performance.buckets`: sums of durations in ns, and how many fell into
-each bucket (`headgate.store.histogram`).
+each bucket (`headgate.store.histogram`). Their errors are those of calls drawn one by one, times the design effect of
+the count: what calls of one trace have in common makes them larger by that at most (`headgate.queries.uncertain`).
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from headgate.queries.estimate import (
     at_least,
     at_most,
     by_value,
-    count,
     exactly,
     mean,
     quantile,
     standard_deviation,
     total,
 )
+from headgate.queries.uncertain import counted, design_effect, draws_of
 from headgate.store.histogram import bucket_value_ns
 
 EXCELLENT_BELOW_MS, ATTENTION_UP_TO_MS, CRITICAL_ABOVE_MS = 500, 1000, 1000
@@ -74,18 +75,20 @@ def durations(moments: Columns, buckets: Columns) -> dict[str, Any]:
     """Return the fields of `Durations`."""
     if not moments.rows:
         return dict(_NOTHING)
-    arrivals, n, t, squares, s0, _, s2 = (moments.sum(name) for name in _ADDING)
+    _, n, t, squares, s0, _, s2 = (moments.sum(name) for name in _ADDING)
+    effect, draws = design_effect(moments), draws_of(moments)
     shortest, longest = float(moments["shortest"].min()), float(moments["longest"].max())
     values, _, variance = cells(buckets, shortest, longest)
-    percentiles = quantiles(buckets, tuple(PERCENTILES.values()), shortest, longest)
+    spread = by_value(values, variance) * effect
+    percentiles = quantiles(buckets, tuple(PERCENTILES.values()), moments)
     return {
-        "calls": count(n, s0, arrivals),
+        "calls": counted(moments),
         "mean_ms": mean_ms(moments),
         **dict(zip(PERCENTILES, percentiles or repeat(None), strict=False)),
         "min_ms": ms((at_most if s0 > 0 else exactly)(shortest)),
         "max_ms": ms((at_least if s0 > 0 else exactly)(longest)),
-        "std_dev_ms": ms(standard_deviation(n, t, squares, by_value(values, variance))),
-        "total_ms": ms(total(t, s2)),
+        "std_dev_ms": ms(standard_deviation(n, t, squares, spread, draws)),
+        "total_ms": ms(total(t, s2 * effect, draws)),
         "verdict": verdict(*(p.value for p in percentiles)) if percentiles else "unknown",
     }
 
@@ -93,17 +96,21 @@ def durations(moments: Columns, buckets: Columns) -> dict[str, Any]:
 def mean_ms(moments: Columns) -> Estimate | None:
     """Return the mean duration, None without calls."""
     _, n, t, _, s0, s1, s2 = (moments.sum(name) for name in _ADDING)
-    return ms(mean(n, t, s0, s1, s2)) if n else None
+    if not n:
+        return None
+    effect = design_effect(moments)
+    return ms(mean(n, t, s0 * effect, s1 * effect, s2 * effect, draws_of(moments)))
 
 
-def quantiles(
-    buckets: Columns, shares: Sequence[float], shortest: float = 0.0, longest: float = np.inf
-) -> list[Estimate] | None:
-    """Return quantiles in ms, None where no durations were counted."""
-    values, calls, variance = cells(buckets, shortest, longest)
+def quantiles(buckets: Columns, shares: Sequence[float], moments: Columns) -> list[Estimate] | None:
+    """Return quantiles in ms, None where no durations were counted; `moments` are those of the same calls."""
+    bounds = (moments["shortest"].min(), moments["longest"].max()) if moments.rows else ()
+    values, calls, variance = cells(buckets, *bounds)
     if not calls.any():
         return None
-    return [ms(quantile(values, calls, variance, share)) for share in shares]
+    variance *= design_effect(moments)
+    draws = draws_of(moments)
+    return [ms(quantile(values, calls, variance, share, draws=draws)) for share in shares]
 
 
 def cells(buckets: Columns, shortest: float = 0.0, longest: float = np.inf) -> Any:

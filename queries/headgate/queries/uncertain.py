@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.queries.estimate import Draws, Estimate, count, covariance, rate
+from headgate.queries.estimate import Draws, Estimate, at_least, count, covariance, distinct, rate
 from headgate.queries.estimate import variance as of_noise
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from headgate.queries.columns import Columns
 
 
-def variance_of(rows: Columns, fallback: str = "variance") -> float:
+def variance_of(rows: Columns, alone: str = "variance", noise: str = "noise") -> float:
     """Return the variance of the rows' count, that of traces where it is known."""
-    noise = _noise(rows)
-    return rows.sum(fallback) if noise is None else of_noise(noise)
+    found = _noise(rows, noise)
+    return rows.sum(alone) if found is None else of_noise(found)
 
 
 def design_effect(rows: Columns) -> float:
@@ -45,10 +45,7 @@ def draws_of(rows: Columns, name: str = "calls") -> Draws | None:
     """Return the draws behind a count; None where it is unknown which part was drawn."""
     if "drawn" not in rows:
         return None
-    drawn, variance = rows.sum("drawn"), variance_of(rows)
-    drawn = min(drawn, rows.sum(name)) if variance > 0 else 0.0
-    squares = variance + drawn
-    return Draws(drawn**2 / squares if squares else 0.0, drawn, squares)
+    return _draws(min(rows.sum("drawn"), rows.sum(name)), variance_of(rows))
 
 
 def counted(rows: Columns, name: str = "calls") -> Estimate:
@@ -56,20 +53,39 @@ def counted(rows: Columns, name: str = "calls") -> Estimate:
     return count(rows.sum(name), variance_of(rows), rows.sum("arrivals"), draws_of(rows, name))
 
 
-def share_of(every: Columns, hits: NDArray[np.bool_], name: str = "calls") -> Estimate | None:
-    """Return the share that some of the rows have in the count of all; None without any."""
-    size = every.sum(name)
+def share_of(part: Columns, rest: Columns, name: str = "calls") -> Estimate | None:
+    """Return the share that some rows have in the count of these and the rest; None without any."""
+    hits, size = part.sum(name), part.sum(name) + rest.sum(name)
     if not size:
         return None
-    part, rest = every.chosen(hits), every.chosen(~hits)
     one, other = _noise(part), _noise(rest)
     common = 0.0 if one is None or other is None else covariance(one, other)
-    return rate(
-        part.sum(name), size, variance_of(part), variance_of(rest), common, draws_of(every, name)
-    )
+    spread = (variance_of(part), variance_of(rest))
+    drawn = sum(rows.sum("drawn") for rows in (part, rest) if "drawn" in rows)
+    draws = _draws(drawn, sum(spread) + 2 * common) if drawn else None
+    return rate(hits, size, *spread, common, draws)
 
 
-def _noise(rows: Columns) -> NDArray[np.float64] | None:
+def _draws(drawn: float, variance: float) -> Draws:
+    """Return draws of a count of which so much was drawn: sum z^2 is sum q z^2 and, at least, the count itself."""
+    if variance <= 0:
+        return Draws(0.0, 0.0, 0.0)
+    squares = variance + drawn
+    return Draws(drawn**2 / squares, drawn, squares)
+
+
+def people_of(seen: int, rows: Columns, name: str, people: float) -> Estimate:
+    """Return how many people there were, `seen` of them in rows that hold the share `people` of all of them.
+
+    Where the rows are sampled by trace too (raw ones, or before they came here) there is a lower bound only.
+    """
+    found = distinct(seen, people)
+    if rows.sum(name) * people <= rows.sum("arrivals") * (1 + 1e-9):
+        return found
+    return at_least(seen) if people == 1 else Estimate(found.value, None, found.low, None)
+
+
+def _noise(rows: Columns, name: str = "noise") -> NDArray[np.float64] | None:
     """Return the noise; None where there is none, which is not the same as none to be expected."""
-    found = rows["noise"] if "noise" in rows else np.empty(0)
+    found = rows[name] if name in rows else np.empty(0)
     return found if found.ndim == 2 and found.shape[1] else None

@@ -12,13 +12,13 @@ import numpy as np
 from headgate.queries.charts import Bars, Gauge, HeatMap, Scatter, Share, Timeline
 from headgate.queries.columns import Columns
 from headgate.queries.declaration import Ask, Context, Reduced, Report
-from headgate.queries.estimate import at_least, exactly
 from headgate.queries.outcomes import success, verdict
 from headgate.queries.reports.errors.advice import advise
 from headgate.queries.reports.errors.differences import associations, differences, marks, speeds
 from headgate.queries.reports.errors.groups import codes, groups, types
 from headgate.queries.reports.errors.ranking import days, reliability
 from headgate.queries.reports.errors.records import ErrorParams, Row, Summary
+from headgate.queries.uncertain import people_of
 from headgate.queries.window import Window
 
 
@@ -39,11 +39,11 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     differing = differences(told, params.significance)
     associated = associations(columns["sizes"], params.significance)
     by_speed, speed_effect, speed_p = speeds(columns["speeds"])
-    sampled = failures.sum("variance") > 0
+    met = np.unique(affected["user_hash"]).size
     summary = Summary(
         **whole,
         verdict=verdict(whole["error_rate"]),
-        users_affected=(at_least if sampled else exactly)(np.unique(affected["user_hash"]).size),
+        users_affected=people_of(met, failures, "failures", context.people),
         groups=len(found),
         new_groups=sum(row.state == "new" for row in found),
         speed_association=speed_effect,

@@ -8,7 +8,9 @@ SELECT
         ErrorType) AS code,
     count() AS arrivals,
     sum(Weight) AS failures,
-    sum(Weight * (Weight - 1)) AS variance
+    sum(Weight * (Weight - 1)) AS variance,
+    sumIf(Weight, Weight > 1) AS drawn,
+    sumForEach(Noise) AS noise
 FROM {events:Identifier}
 WHERE Outcome != 'ok'
     AND Timestamp >= {since:DateTime64(9, 'UTC')}

@@ -9,8 +9,11 @@ SELECT
     count() AS arrivals,
     sum(Weight) AS failures,
     sum(Weight * (Weight - 1)) AS variance,
+    sumIf(Weight, Weight > 1) AS drawn,
+    sumForEach(Noise) AS noise,
     sumIf(Weight, Outcome = 'timeout') AS timeouts,
     sumIf(Weight * (Weight - 1), Outcome = 'timeout') AS timeout_variance,
+    sumForEachIf(Noise, Outcome = 'timeout') AS timeout_noise,
     toUnixTimestamp64Nano(min(Timestamp)) AS first_ns,
     toUnixTimestamp64Nano(max(Timestamp)) AS last_ns
 FROM {events:Identifier}

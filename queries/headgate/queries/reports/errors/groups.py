@@ -7,9 +7,10 @@ import numpy as np
 
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context
-from headgate.queries.estimate import at_least, count, exactly
+from headgate.queries.estimate import count
 from headgate.queries.reports.errors.ranking import numbered
 from headgate.queries.reports.errors.records import Code, Kind, Row, State
+from headgate.queries.uncertain import counted, people_of, variance_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ def groups(
     every = failures.sum("failures")
     rows = []
     for label, part in parts(failures, "fingerprint"):
-        n, variance = part.sum("failures"), part.sum("variance")
+        n = part.sum("failures")
         texts = (part["last_ns"], part["error_type"], part["message"])
         # Equal instants are told apart by the text, so that the order of rows does not matter.
         latest = max(zip(*(column.tolist() for column in texts), strict=True))
@@ -44,10 +45,12 @@ def groups(
                 error_type=latest[1],
                 message=latest[2],
                 state=_state(before.get(label), context),
-                count=count(n, variance, part.sum("arrivals")),
+                count=counted(part, "failures"),
                 share=round(n / every, 4),
-                timeout_count=count(part.sum("timeouts"), part.sum("timeout_variance"), 0.0),
-                users_affected=(at_least if variance > 0 else exactly)(users.get(label, 0)),
+                timeout_count=count(
+                    part.sum("timeouts"), variance_of(part, "timeout_variance", "timeout_noise")
+                ),
+                users_affected=people_of(users.get(label, 0), part, "failures", context.people),
                 count_series=tuple(
                     np.bincount(
                         part["period"], weights=part["failures"], minlength=len(context.periods)
@@ -73,7 +76,7 @@ def types(failures: Columns) -> tuple[Kind, ...]:
         Kind(
             error_type=error_type,
             service=service,
-            count=count(part.sum("failures"), part.sum("variance"), part.sum("arrivals")),
+            count=counted(part, "failures"),
             share=round(part.sum("failures") / every, 4),
             groups=np.unique(part["fingerprint"]).size,
         )
@@ -88,7 +91,7 @@ def codes(columns: Columns) -> tuple[Code, ...]:
     found = [
         Code(
             code=code,
-            count=count(part.sum("failures"), part.sum("variance"), part.sum("arrivals")),
+            count=counted(part, "failures"),
             share=round(part.sum("failures") / every, 4),
         )
         for (code,), part in parts(columns, "code")

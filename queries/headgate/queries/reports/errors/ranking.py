@@ -5,6 +5,7 @@ from headgate.queries.declaration import Context
 from headgate.queries.outcomes import success, verdict
 from headgate.queries.reports.errors.records import Day, Reliability
 from headgate.queries.significance import effective, wilson_low
+from headgate.queries.uncertain import variance_of
 
 
 def days(outcomes: Columns, context: Context) -> tuple[Day, ...]:
@@ -28,7 +29,7 @@ def reliability(outcomes: Columns) -> tuple[Reliability, ...]:
     for label, part in parts(outcomes, "service", "operation"):
         calls = part.sum("calls")
         # Rows of weight w tell less than w rows would: sum w^2 = sum w (w - 1) + sum w.
-        size = float(effective(calls, part.sum("variance") + calls))
+        size = float(effective(calls, variance_of(part) + calls))
         share = part.chosen(part["outcome"] == "ok").sum("calls") / calls
         found.append((round(float(wilson_low(share * size, size)), 6), label, part))
     found.sort(key=lambda entry: (-entry[0], -entry[2].sum("calls"), entry[1]))

@@ -19,7 +19,8 @@ from headgate.queries.durations import (
     quantiles,
     verdict,
 )
-from headgate.queries.estimate import Estimate, at_least, count, exactly, mean
+from headgate.queries.estimate import Estimate, at_least, exactly, mean
+from headgate.queries.uncertain import counted
 from headgate.queries.window import Window
 from headgate.store.histogram import RELATIVE_ERROR
 
@@ -82,27 +83,29 @@ def asks(params: SteppedParams, window: Window) -> Mapping[str, Ask]:
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Turn moments and buckets into statistics; rows by total time, most first."""
     moments, buckets = columns["moments"], columns["buckets"]
-    counted = dict(parts(buckets, "service", "operation"))
+    by_label = dict(parts(buckets, "service", "operation"))
     before = dict(parts(columns["before.buckets"], "service", "operation"))
+    earlier = dict(parts(columns["before.moments"], "service", "operation"))
+    nothing = Columns({})
     memory = dict(parts(columns["memory"], "service", "operation"))
     every_ms = moments.sum("duration") * 1e-6
     rows = []
     for label, part in parts(moments, "service", "operation"):
-        found = durations(part, counted.get(label, Columns({})))
+        found = durations(part, by_label.get(label, nothing))
         rows.append(
             Row(
                 service=label[0],
                 operation=label[1],
                 share=round(found["total_ms"].value / every_ms, 4) if every_ms else 0.0,
-                p95_before_ms=_p95(before.get(label, Columns({}))),
+                p95_before_ms=_p95(before.get(label, nothing), earlier.get(label, nothing)),
                 mean_series=_means(part, context),
-                **_memory(memory.get(label, Columns({}))),
+                **_memory(memory.get(label, nothing)),
                 **found,
             )
         )
     rows.sort(key=lambda row: (-row.total_ms.value, row.service, row.operation))
     summary = Summary(
-        p95_before_ms=_p95(columns["before.buckets"]),
+        p95_before_ms=_p95(columns["before.buckets"], columns["before.moments"]),
         percentile_error_bound=round(RELATIVE_ERROR, 5),
         timeline=_timeline(moments, columns["timeline"], context),
         histogram=_histogram(buckets),
@@ -111,8 +114,8 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     return Reduced(summary, tuple(rows))
 
 
-def _p95(buckets: Columns) -> Estimate | None:
-    found = quantiles(buckets, (0.95,))
+def _p95(buckets: Columns, moments: Columns) -> Estimate | None:
+    found = quantiles(buckets, (0.95,), moments)
     return found[0] if found else None
 
 
@@ -135,12 +138,11 @@ def _timeline(moments: Columns, timeline: Columns, context: Context) -> tuple[Pe
     found = []
     for number, start in enumerate(context.periods.edges_s[:-1].tolist()):
         part = by_start.get(start, nothing)
-        bounds = (part["shortest"].min(), part["longest"].max()) if part.rows else ()
-        shares = quantiles(spread.get(start, nothing), tuple(PERCENTILES.values()), *bounds)
+        shares = quantiles(spread.get(start, nothing), tuple(PERCENTILES.values()), part)
         found.append(
             Period(
                 context.periods.label(number),
-                count(part.sum("calls"), part.sum("variance"), part.sum("arrivals")),
+                counted(part),
                 mean_ms(part),
                 *(shares or (None, None, None)),
             )

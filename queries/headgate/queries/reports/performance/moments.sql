@@ -9,6 +9,8 @@ SELECT
     sum(DurationSum * CallsAdjusted / Calls) AS duration,
     sum(DurationSumSquares * CallsAdjusted / Calls) AS duration_squares,
     sum(CallsAdjusted * (CallsAdjusted / Calls - 1)) AS variance,
+    sumIf(CallsAdjusted, CallsAdjusted > Calls) AS drawn,
+    sumForEach(Noise) AS noise,
     sum(DurationSum * CallsAdjusted / Calls * (CallsAdjusted / Calls - 1)) AS variance_y,
     sum(DurationSumSquares * CallsAdjusted / Calls * (CallsAdjusted / Calls - 1)) AS variance_y2,
     min(DurationMin) AS shortest,
