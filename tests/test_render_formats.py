@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import openpyxl
+import pandas as pd
 import pyarrow.parquet as pq
 import pypdf
 import pytest
@@ -200,6 +201,23 @@ def test_markdown_tables_are_whole(documents, name: str) -> None:
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(counts) == 1
+
+
+@REPORTS
+def test_a_notebook_shows_it_and_pandas_takes_it(used: Store, name: str) -> None:
+    """A fragment without script that no name in the data breaks; a frame with the values of the document."""
+    answer = run(name, used, now=NOW, since="3d", where={"": ""})
+    fragment = answer._repr_html_()
+    assert "<script" not in fragment
+    assert "</script>" not in fragment
+    frame = answer.to_pandas()
+    assert len(frame) == len(answer.rows)
+    for column in frame.columns:
+        assert frame[column].dropna().tolist() == [
+            pd.Timestamp(r[column]) if column.endswith("_at") else r[column]
+            for r in answer.to_dict()["rows"]
+            if r[column] is not None
+        ]
 
 
 def test_csv_and_json_agree(documents) -> None:

@@ -68,6 +68,27 @@ class Answer:
             "rows": [_plain(row) for row in self.rows],
         }
 
+    def to_pandas(self, table: str = "rows") -> Any:
+        """Return `rows`, or a list of the summary by its name, as a pandas DataFrame; needs pandas.
+
+        Estimates are their values; times are UTC.
+        """
+        import pandas as pd
+
+        document = self.to_dict()
+        records = document["rows"] if table == "rows" else document["summary"][table]
+        frame = pd.DataFrame.from_records(records).drop(columns="uncertainty", errors="ignore")
+        for name in frame.columns:
+            if str(name).endswith("_at"):
+                frame[name] = pd.to_datetime(frame[name], utc=True)
+        return frame
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from headgate.queries.render.page import as_fragment
+
+        return as_fragment(self.to_dict())
+
 
 def _all(value: Any) -> Iterator[Estimate]:
     if isinstance(value, Estimate):

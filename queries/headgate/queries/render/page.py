@@ -10,6 +10,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from headgate.queries.render.picture import svg
 from headgate.queries.render.sections import sections
 from headgate.queries.render.vega import drawings
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
     from jinja2 import Template
 
+MOST_ROWS = 30  # of each table in a notebook
+
 
 def as_page(document: Mapping[str, Any]) -> str:
     """Return the page."""
     found = drawings(document)
-    return _template().render(
+    return _template("page").render(
         parts=sections(document),
         charts=[{"title": d.title, "spec": d.spec, "vega": d.vega} for d in found],
         data=_in_script({"charts": [d.spec for d in found], "document": document}),
@@ -41,11 +44,18 @@ def bundle() -> str:
     return str(script).replace("</script", "<\\/script")
 
 
+def as_fragment(document: Mapping[str, Any]) -> str:
+    """Return what a notebook shows: the numbers, the first rows of each table, the charts as pictures."""
+    return _template("notebook").render(
+        parts=sections(document), most=MOST_ROWS, pictures=[svg(d) for d in drawings(document)]
+    )
+
+
 @functools.cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     from jinja2 import Environment
 
-    text = files("headgate.queries.render").joinpath("page.html.j2").read_text(encoding="utf-8")
+    text = files("headgate.queries.render").joinpath(f"{name}.html.j2").read_text(encoding="utf-8")
     return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
 
 
