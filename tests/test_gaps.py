@@ -20,6 +20,7 @@ def test_quiet_traffic_has_no_gaps() -> None:
     assert not missing(np.array([3, 0, 5, 0, 4.0])).any()
     assert not missing(np.array([900, 800, 3, 0, 5, 0, 900, 2.0])).any()
     assert not missing(np.zeros(5)).any()
+    assert not missing(np.array([500.0, 0, 0, 0])).any()
     assert not missing(np.empty(0)).any()
 
 

@@ -21,10 +21,12 @@ def missing(calls: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which periods are gaps, given the calls of everything in each; those before the first use are none.
 
     The typical number is the lower quartile of the periods that have calls, so that quiet hours do not count as gaps
-    for having busy ones beside them.
+    for having busy ones beside them; at least half of the periods since the first use must have calls.
     """
     used = np.flatnonzero(calls > 0)
     if not used.size or np.percentile(calls[used], 25) < LEAST_TYPICAL:
+        return np.zeros(calls.size, bool)
+    if 2 * used.size < calls.size - used[0]:
         return np.zeros(calls.size, bool)
     found: NDArray[np.bool_] = calls == 0
     found[: used[0]] = False

@@ -1,0 +1,302 @@
+"""Trend: what grows, what declines, how fast, with which users, and when it began (REQ-TRD-01 to -09)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headgate.queries.changes import slopes
+from headgate.queries.charts import Bars, Timeline
+from headgate.queries.columns import Columns, parts
+from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
+from headgate.queries.estimate import Estimate, at_least, exactly
+from headgate.queries.gaps import missing
+from headgate.queries.outcomes import calls_of
+from headgate.queries.reports.trend.classes import acceleration, confidence, growth, trend_type
+from headgate.queries.reports.trend.turns import Change, Level, changes
+from headgate.queries.window import Window
+
+LEAST_DAYS_OF_RETENTION = 14
+_NOTHING = Columns({})
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Where it goes; the same numbers for one operation and for all. Velocities are calls a period, per period."""
+
+    trend: Annotated[
+        str,
+        "tested in this order: `abandoned` (velocity <= -2 and under 5 calls), `emerging` (under 10"
+        " calls), `growing` (velocity > 0.5), `declining` (< -0.5), `stable`",
+    ]
+    calls: Annotated[Estimate, "uses"]
+    velocity: Annotated[
+        float, "least-squares slope of calls by period, over whole periods, gaps left out"
+    ]
+    velocity_p_value: Annotated[
+        float | None, "how probable a slope so far from 0 is by chance; null under 3 periods"
+    ]
+    acceleration: Annotated[float, "slope of the second half of the periods less that of the first"]
+    growth_rate: Annotated[
+        float, "last quarter of the periods / first quarter - 1; 1 where only the last has calls"
+    ]
+    change_rate: Annotated[
+        float | None, "calls against the window before, of the same length; null without any there"
+    ]
+    unique_users: Annotated[Estimate, "distinct users"]
+    new_users_per_week: Annotated[
+        Estimate,
+        "adoption: users whose first day is in the window / max(days / 7, 1); user_day remembers 400"
+        " days, raw rows only the window",
+    ]
+    retention_rate: Annotated[
+        float | None,
+        "share of users who came in two weeks that follow one another; null under 14 days",
+    ]
+    churn_rate: Annotated[float | None, "1 - retention_rate"]
+    confidence_score: Annotated[
+        float, "0.7 min(calls / 100, 1) + 0.3 min(periods / 10, 1); above 20 calls over 7 days, say"
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Trend):
+    """One operation of one service."""
+
+    service: Annotated[str, "service.name"]
+    operation: Annotated[str, "span or event name"]
+    calls_series: Annotated[
+        tuple[float | None, ...], "calls of each period; null where nothing at all was recorded"
+    ]
+    changed_at: Annotated[
+        datetime | None, "when its calls changed their level, if they did (see `changes`)"
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Everything in one period."""
+
+    period: Annotated[str, "its first local date, or its start where it is an hour"]
+    calls: Annotated[float | None, "uses; null where nothing at all was recorded: missing, not 0"]
+    whole: Annotated[bool, "whether all of it is in the window"]
+    changed: Annotated[bool, "whether a change of level began here"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Trend):
+    """Everything in the window together."""
+
+    step: Annotated[str, "what a period is"]
+    periods: Annotated[int, "whole periods that are not missing: what slopes are made of"]
+    periods_missing: Annotated[int, "periods in which nothing at all was recorded"]
+    changes: Annotated[
+        tuple[Change, ...],
+        "changes of level, the surest first: at most one in a hundred of them is by chance",
+    ]
+    timeline: Annotated[tuple[Period, ...], "every period of the window, in order"]
+
+
+def asks(params: SteppedParams, window: Window) -> Mapping[str, Ask]:
+    """Ask for the window before, and what anybody did in this one."""
+    anyone = replace(params, service=None, operation=None, where={}, by=None)
+    return {
+        "previous": Ask(window.before, params, ("before",)),
+        "anyone": Ask(window, anyone, ("arrivals",)),
+    }
+
+
+def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
+    """Fit and classify every operation; rows by velocity, the fastest change first."""
+    usage, moments = columns["usage"], columns["moments"]
+    labels = [label for label, _ in parts(usage, "service", "operation")]
+    calls = _matrix(usage, labels, context, "calls")
+    gone = _missing(columns["anyone.arrivals"], calls, context)
+    chosen = _chosen(context, gone)
+    turned = changes(
+        labels,
+        (
+            Level("calls", calls),
+            Level("error_rate", _failed(usage, labels, context), calls),
+            Level(
+                "mean_ms",
+                _matrix(moments, labels, context, "duration") * 1e-6,
+                _matrix(moments, labels, context, "calls"),
+            ),
+        ),
+        chosen,
+        context,
+    )
+    people = {name: _by_label(columns[name]) for name in ("weeks", "newcomers")}
+    before = dict(parts(columns["previous.before"], "service", "operation"))
+    x = np.flatnonzero(chosen).astype(np.float64)
+    fits = _fits(x, np.vstack([calls[:, chosen], calls[:, chosen].sum(axis=0)]))
+    began = {(c.service, c.operation): c.began_at for c in turned if c.metric == "calls"}
+    rows = []
+    for number, (label, part) in enumerate(parts(usage, "service", "operation")):
+        rows.append(
+            Row(
+                service=label[0],
+                operation=label[1],
+                calls_series=_shown(calls[number], gone),
+                changed_at=began.get(label),
+                **_trend(part, before.get(label, _NOTHING), people, label, fits[number], context),
+            )
+        )
+    rows.sort(key=lambda row: (-abs(row.velocity), -row.calls.value, row.service, row.operation))
+    whole = _trend(usage, columns["previous.before"], people, None, fits[-1], context)
+    summary = Summary(
+        step=context.periods.step,
+        periods=int(chosen.sum()) if usage.rows else 0,
+        periods_missing=int(gone.sum()),
+        changes=turned,
+        timeline=_timeline(calls.sum(axis=0), gone, turned, context) if usage.rows else (),
+        **whole,
+    )
+    return Reduced(summary, tuple(rows))
+
+
+def _fits(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[dict[str, Any]]:
+    velocity, p_value = slopes(x, y)
+    found = zip(velocity, p_value, acceleration(x, y), growth(y), strict=True)
+    return [
+        {
+            "velocity": round(float(v), 6),
+            "velocity_p_value": None if np.isnan(p) else round(float(p), 6),
+            "acceleration": round(float(a), 6),
+            "growth_rate": round(float(g), 4),
+            "periods": x.size,
+        }
+        for v, p, a, g in found
+    ]
+
+
+def _trend(
+    usage: Columns,
+    before: Columns,
+    people: Mapping[str, Mapping[Any, Columns]],
+    label: tuple[str, str] | None,
+    fit: Mapping[str, Any],
+    context: Context,
+) -> dict[str, Any]:
+    calls, calls_before = calls_of(usage), before.sum("calls")
+    users = people["weeks"].get(label, _NOTHING)
+    every, retained = users.sum("arrivals"), users.sum("retained")
+    newcomers = people["newcomers"].get(label, _NOTHING).sum("arrivals")
+    # Distinct counts of sampled rows are bounds.
+    bound = exactly if calls.exact else at_least
+    share = (
+        round(retained / every, 4)
+        if every and context.window.days >= LEAST_DAYS_OF_RETENTION
+        else None
+    )
+    return {
+        "trend": trend_type(calls.value, fit["velocity"]),
+        "calls": calls,
+        **{name: value for name, value in fit.items() if name != "periods"},
+        "change_rate": round(calls.value / calls_before - 1, 4) if calls_before else None,
+        "unique_users": bound(every),
+        "new_users_per_week": bound(newcomers)
+        .scaled(1 / max(context.window.days / 7, 1))
+        .rounded(2),
+        "retention_rate": share,
+        "churn_rate": None if share is None else round(1 - share, 4),
+        "confidence_score": confidence(calls.value, fit["periods"]),
+    }
+
+
+def _matrix(
+    columns: Columns, labels: list[tuple[str, str]], context: Context, name: str
+) -> NDArray[np.float64]:
+    """Return a column by operation (as in `labels`) and period."""
+    width = len(context.periods)
+    found = np.zeros((len(labels), width))
+    places = {label: number for number, label in enumerate(labels)}
+    for label, part in parts(columns, "service", "operation"):
+        if label in places:
+            position = context.periods.index(part["period_s"].astype(np.int64))
+            found[places[label]] = np.bincount(position, part[name], width)
+    return found
+
+
+def _failed(usage: Columns, labels: list[tuple[str, str]], context: Context) -> NDArray[np.float64]:
+    return _matrix(usage.chosen(usage["outcome"] != "ok"), labels, context, "calls")
+
+
+def _missing(arrivals: Columns, calls: NDArray[np.float64], context: Context) -> NDArray[np.bool_]:
+    """Return which periods are gaps: nothing was recorded of anything."""
+    edges = context.periods.edges_s[:-1]
+    known = dict(zip(arrivals["period_s"].tolist(), arrivals["calls"].tolist(), strict=True))
+    everything = np.array([known.get(start, 0.0) for start in edges.tolist()])
+    if ((calls.sum(axis=0) > 0) & (everything == 0)).any():
+        return np.zeros(edges.size, bool)  # it was counted in other periods than these
+    return missing(everything)
+
+
+def _chosen(context: Context, gone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the periods that slopes are made of: whole ones where there are two, else all."""
+    whole = context.periods.whole & ~gone
+    return whole if whole.sum() > 1 else ~gone
+
+
+def _shown(calls: NDArray[np.float64], gone: NDArray[np.bool_]) -> tuple[float | None, ...]:
+    return tuple(None if lost else float(value) for value, lost in zip(calls, gone, strict=True))
+
+
+def _timeline(
+    calls: NDArray[np.float64],
+    gone: NDArray[np.bool_],
+    turned: tuple[Change, ...],
+    context: Context,
+) -> tuple[Period, ...]:
+    began = {change.began_at for change in turned}
+    whole = context.periods.whole.tolist()
+    return tuple(
+        Period(context.periods.label(i), value, whole[i], context.periods.edges[i] in began)
+        for i, value in enumerate(_shown(calls, gone))
+    )
+
+
+def _by_label(columns: Columns) -> dict[Any, Columns]:
+    """Return rows by (service, operation), and the whole's under None."""
+    if not columns.rows:
+        return {}
+    whole = columns["whole"] == 1
+    found: dict[Any, Columns] = dict(parts(columns.chosen(~whole), "service", "operation"))
+    return found | {None: columns.chosen(whole)}
+
+
+REPORT = Report(
+    question="What grows, what declines, how fast, and when did it begin?",
+    params=SteppedParams,
+    summary=Summary,
+    row=Row,
+    tables={
+        "rows": (
+            "service",
+            "operation",
+            "trend",
+            "calls",
+            "calls_series",
+            "change_rate",
+            "velocity",
+            "velocity_p_value",
+            "unique_users",
+            "retention_rate",
+        ),
+        "changes": ("service", "operation", "metric", "kind", "began_at", "before", "after"),
+    },
+    charts=(
+        Timeline(
+            title="Calls over time", table="timeline", x="period", y=("calls",), marks="changed"
+        ),
+        Bars(title="Growth by operation", category="operation", value="growth_rate"),
+    ),
+    reduce=reduce,
+    asks=asks,
+    borrows=("usage.usage", "usage.before", "performance.moments"),
+    on_request=("before", "arrivals"),
+)

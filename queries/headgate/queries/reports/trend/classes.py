@@ -1,0 +1,45 @@
+"""What the numbers of a series are called and how sure they are (REQ-TRD-01 to -07); exact, without periods of time."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headgate.queries.changes import slopes
+
+GROWING_ABOVE, DECLINING_BELOW, ABANDONED_FROM = 0.5, -0.5, -2.0
+EMERGING_BELOW_CALLS, ABANDONED_BELOW_CALLS = 10, 5
+
+
+def trend_type(calls: float, velocity: float) -> str:
+    """Return the class; tested in this order: abandoned, emerging, growing, declining, stable."""
+    if velocity <= ABANDONED_FROM and calls < ABANDONED_BELOW_CALLS:
+        return "abandoned"
+    if calls < EMERGING_BELOW_CALLS:
+        return "emerging"
+    if velocity > GROWING_ABOVE:
+        return "growing"
+    return "declining" if velocity < DECLINING_BELOW else "stable"
+
+
+def acceleration(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the slope of the second half less that of the first, of each series; a middle period is in the second."""
+    half = x.size // 2
+    second, _ = slopes(x[half:], y[:, half:])
+    first, _ = slopes(x[:half], y[:, :half])
+    return second - first
+
+
+def growth(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the last quarter of the periods against the first, less 1; 1 where the first has none and the last any.
+
+    A quarter has at least one period.
+    """
+    size = max(y.shape[1] // 4, 1)
+    first, last = y[:, :size].sum(axis=1), y[:, -size:].sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = last / first - 1
+    return np.where(first > 0, share, np.where(last > 0, 1.0, 0.0))
+
+
+def confidence(calls: float, periods: int) -> float:
+    """Return 0.7 min(n / 100, 1) + 0.3 min(periods / 10, 1) (REQ-TRD-07)."""
+    return round(0.7 * min(calls / 100, 1) + 0.3 * min(periods / 10, 1), 4)

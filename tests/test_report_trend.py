@@ -1,0 +1,268 @@
+"""Trends: the order of the classes, the slopes of SciPy, weeks of people by brute force, and when it began."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_rows import NOW, add_spans, columns, reduced
+from scipy import stats
+
+from headgate.queries import run
+from headgate.queries.reports.trend.classes import confidence, growth, trend_type
+from headgate.queries.window import Window
+
+if TYPE_CHECKING:
+    from headgate.store import Store
+
+DAYS = 20
+WINDOW = Window(NOW - timedelta(days=DAYS), NOW)
+START_S = int(WINDOW.since.timestamp())
+counts = st.lists(st.integers(0, 20), min_size=DAYS, max_size=DAYS)
+
+
+@pytest.mark.parametrize(
+    ("calls", "velocity", "word"),
+    [
+        (4, -2.0, "abandoned"),
+        (4, -1.99, "emerging"),
+        (5, -2.0, "emerging"),
+        (9, 5.0, "emerging"),
+        (10, 0.5, "stable"),
+        (10, 0.51, "growing"),
+        (10, -0.5, "stable"),
+        (10, -0.51, "declining"),
+        (500, -3.0, "declining"),
+        (0, 0.0, "emerging"),
+    ],
+)
+def test_classes_at_their_thresholds(calls: float, velocity: float, word: str) -> None:
+    """Abandoned is tested first, then emerging, then the velocity; 0.5 itself is stable (REQ-TRD-01)."""
+    assert trend_type(calls, velocity) == word
+
+
+def test_growth_and_confidence() -> None:
+    """The last quarter against the first; 1 where only the last has calls; at least one period is a quarter."""
+    y = np.array(
+        [[2, 2, 9, 9, 9, 9, 3, 3], [0, 0, 9, 9, 9, 9, 0, 1], [0] * 8, [4, 4, 0, 0, 0, 0, 0, 0.0]]
+    )
+    assert growth(y).tolist() == [0.5, 1, 0, -1]
+    assert growth(np.array([[2.0, 3, 5]])).tolist() == [1.5]
+    assert (confidence(50, 5), confidence(1000, 99), confidence(0, 0)) == (0.5, 1.0, 0.0)
+
+
+def made(by_operation: dict[str, list[int]], failed: dict[str, list[int]] | None = None) -> Any:
+    rows = []
+    for operation, calls in by_operation.items():
+        failures = (failed or {}).get(operation, [0] * len(calls))
+        for day, (n, lost) in enumerate(zip(calls, failures, strict=True)):
+            for outcome, number in (("ok", n - lost), ("error", lost)):
+                if number:
+                    rows.append(
+                        {
+                            "service": "s",
+                            "operation": operation,
+                            "outcome": outcome,
+                            "period_s": START_S + day * 86400,
+                            "day_s": START_S + day * 86400,
+                            "arrivals": number,
+                            "calls": float(number),
+                            "variance": 0.0,
+                            "duration": number * 1e6,
+                        }
+                    )
+    found = columns(rows)
+    return {"usage": found, "moments": found, "anyone.arrivals": found}
+
+
+@given(a=counts, b=counts, random=st.randoms())
+def test_velocity_is_the_slope_of_linear_regression(
+    a: list[int], b: list[int], random: Any
+) -> None:
+    """Whatever the order of rows: velocity, p-value, acceleration of each operation and of all equal SciPy's."""
+    given_ = made({"a": a, "b": b})
+    order = list(range(given_["usage"].rows))
+    random.shuffle(order)
+    if order:
+        given_["usage"] = given_["usage"].chosen(np.array(order))
+    found = reduced("trend", given_, WINDOW, step=timedelta(minutes=15))
+    x = np.arange(DAYS)
+    expected = {"a": np.array(a), "b": np.array(b), None: np.array(a) + b}
+    records = [(None, found["summary"]), *((row["operation"], row) for row in found["rows"])]
+    for name, record in records:
+        y = expected[name]
+        if not y.any():
+            continue
+        fit = stats.linregress(x, y)
+        assert record["velocity"] == pytest.approx(fit.slope, abs=1e-6)
+        if len(set(y.tolist())) > 1:
+            assert record["velocity_p_value"] == pytest.approx(fit.pvalue, abs=1e-5)
+        halves = [stats.linregress(x[part], y[part]).slope for part in (slice(10), slice(10, None))]
+        assert record["acceleration"] == pytest.approx(halves[1] - halves[0], abs=2e-6)
+        assert record["calls"] == y.sum()
+        assert record["trend"] == trend_type(y.sum(), record["velocity"])
+
+
+def test_when_it_began() -> None:
+    """A rise of the error rate and of calls is found on its day, called by its name; noise beside it is not."""
+    random = np.random.default_rng(4)
+    steady = random.poisson(400, DAYS).tolist()
+    doubled = random.poisson(np.where(np.arange(DAYS) < 8, 200, 400)).tolist()
+    failing = random.binomial(steady, np.where(np.arange(DAYS) < 12, 0.01, 0.2)).tolist()
+    found = reduced(
+        "trend",
+        made({"doubled": doubled, "steady": steady}, {"steady": failing}),
+        WINDOW,
+        step=timedelta(minutes=15),
+    )
+    changes = {(c["operation"], c["metric"]): c for c in found["summary"]["changes"]}
+    assert set(changes) == {("doubled", "calls"), ("steady", "error_rate")}
+    assert changes["doubled", "calls"]["kind"] == "growth"
+    assert changes["doubled", "calls"]["began_at"] == "2026-11-08T00:00:00Z"
+    assert changes["steady", "error_rate"]["kind"] == "degradation"
+    assert changes["steady", "error_rate"]["began_at"] == "2026-11-12T00:00:00Z"
+    assert changes["steady", "error_rate"]["after"] == pytest.approx(0.2, abs=0.02)
+    marked = [p["period"] for p in found["summary"]["timeline"] if p["changed"]]
+    assert marked == ["2026-11-08", "2026-11-12"]
+    rows = {row["operation"]: row for row in found["rows"]}
+    assert rows["doubled"]["changed_at"] == "2026-11-08T00:00:00Z"
+    assert rows["steady"]["changed_at"] is None
+
+
+def test_gaps_are_missing_and_not_zero() -> None:
+    """Days on which nothing at all was recorded are null and have no part in the slope (REQ-CAP-24)."""
+    calls = [100] * 6 + [0] * 4 + [100] * 10
+    found = reduced("trend", made({"a": calls}), WINDOW, step=timedelta(minutes=15))
+    assert found["summary"]["periods_missing"] == 4
+    assert found["summary"]["velocity"] == 0
+    assert found["rows"][0]["calls_series"][5:11] == [100, None, None, None, None, 100]
+    quiet = reduced("trend", made({"a": [n // 50 for n in calls]}), WINDOW)
+    assert quiet["summary"]["periods_missing"] == 0
+
+
+def test_what_stopped_is_a_decline_and_not_missing(store: Store) -> None:
+    """An operation that ends while others go on has zeros, not gaps."""
+    found = reduced(
+        "trend",
+        made({"a": [100] * 8 + [0] * 12, "b": [100] * DAYS}),
+        WINDOW,
+        step=timedelta(minutes=15),
+    )
+    row = next(row for row in found["rows"] if row["operation"] == "a")
+    assert row["calls_series"][8:] == [0] * 12
+    assert row["trend"] == "declining"
+    assert row["growth_rate"] == -1
+
+
+def test_weeks_over_the_turn_of_the_year(store: Store) -> None:
+    """Retention counts calendar weeks that follow one another, also from December to January; adoption is per week."""
+    now = datetime(2027, 1, 18, tzinfo=UTC)
+    days = {
+        "stays": [datetime(2026, 12, 30, tzinfo=UTC), datetime(2027, 1, 4, tzinfo=UTC)],
+        "same week": [datetime(2026, 12, 29, tzinfo=UTC), datetime(2027, 1, 2, tzinfo=UTC)],
+        "later": [datetime(2026, 12, 30, tzinfo=UTC), datetime(2027, 1, 11, tzinfo=UTC)],
+        "once": [datetime(2027, 1, 12, tzinfo=UTC)],
+    }
+    add_spans(
+        store,
+        (
+            {"Timestamp": day, "SpanAttributes": {"user.id": user}}
+            for user, used in days.items()
+            for day in used
+        ),
+    )
+    window = {"since": datetime(2026, 12, 21, tzinfo=UTC), "now": now, "where": {"": ""}}
+    summary = run("trend", store, **window).summary
+    assert summary.unique_users.value == 4
+    assert summary.retention_rate == 0.25
+    assert summary.churn_rate == 0.75
+    assert summary.new_users_per_week.value == 1
+    # With weeks from Sunday on, 2 January and 30 December still are of one week, 4 and 11 January are not.
+    sundays = run("trend", store, week_start="sunday", **window).summary
+    assert sundays.retention_rate == 0.25
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 34)), min_size=1, max_size=60),
+    st.sampled_from(["monday", "wednesday", "sunday"]),
+)
+def test_retention_by_brute_force(store_of_users: Any, drawn: Any, week_start: str) -> None:
+    """Against a loop over users and their weeks, for any first day of the week."""
+    found = store_of_users(drawn, week_start)
+    first_day = ["monday", "wednesday", "sunday"].index(week_start)
+    shift = (0, 2, 6)[first_day]
+    start = (NOW - timedelta(days=35)).date()
+    weeks: dict[int, set[int]] = {}
+    for user, day in drawn:
+        date = start + timedelta(days=day)
+        weeks.setdefault(user, set()).add((date.toordinal() - 1 - shift) // 7)
+    retained = sum(any(week + 1 in mine for week in mine) for mine in weeks.values())
+    assert found.unique_users.value == len(weeks)
+    assert found.retention_rate == round(retained / len(weeks), 4)
+
+
+@pytest.fixture(scope="module")
+def store_of_users(engine_path: Any) -> Any:
+    """Return a function that fills user_hour and user_day and asks for the trend."""
+    from headgate.store import embedded_store, migrate
+
+    store = embedded_store(engine_path, "test_users_of_weeks")
+    migrate(store)
+    store.client().command("SYSTEM STOP TTL MERGES")
+
+    def ask(drawn: Any, week_start: str) -> Any:
+        for table in ("user_hour", "user_day", "usage_minute"):
+            store.client().command(f"TRUNCATE TABLE {table}")
+        rows = [
+            [NOW - timedelta(days=35 - day), "shop", "buy", user + 1, 1, 0] for user, day in drawn
+        ]
+        names = ["Time", "ServiceName", "Operation", "UserHash", "Calls", "Errors"]
+        store.client().insert("user_day", rows, column_names=names)
+        answer = run("trend", store, now=NOW, since=NOW - timedelta(days=35), week_start=week_start)
+        return answer.summary
+
+    yield ask
+    store.client().command("DROP DATABASE test_users_of_weeks SYNC")
+    store.close()
+
+
+def test_new_users_are_new_to_what_is_remembered(store: Store) -> None:
+    """A user whom user_day knows from before the window is not new, one first seen in it is; by operation too."""
+    names = ["Time", "ServiceName", "Operation", "UserHash", "Calls", "Errors"]
+    old, new = NOW - timedelta(days=60), NOW - timedelta(days=3)
+    rows = [
+        [old, "shop", "buy", 1, 1, 0],
+        [new, "shop", "buy", 1, 1, 0],
+        [new, "shop", "look", 1, 1, 0],
+        [new, "shop", "buy", 2, 1, 0],
+    ]
+    store.client().insert("user_day", rows, column_names=names)
+    store.client().insert("user_hour", rows[1:], column_names=names)
+    usage = [
+        [new, "shop", name, "Server", True, "ok", n, n] for name, n in (("buy", 2), ("look", 1))
+    ]
+    columns_ = ["Time", "ServiceName", "Operation", "Kind", "Entry", "Outcome", "Calls"]
+    store.client().insert("usage_quarter", usage, column_names=[*columns_, "CallsAdjusted"])
+    answer = run("trend", store, now=NOW, since="7d")
+    assert answer.summary.new_users_per_week.value == 1
+    assert answer.summary.retention_rate is None
+    assert {row.operation: row.new_users_per_week.value for row in answer.rows} == {
+        "buy": 1,
+        "look": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("days", "step", "periods"),
+    [(2, "hour", 48), (30, "day", 30), (120, "week", 18), (900, "month", 30)],
+)
+def test_periods_suit_the_window(store: Store, days: int, step: str, periods: int) -> None:
+    """Hours up to 2 days, days up to 92, weeks up to 2 years, then months; never days for a year (PIT-R1-04)."""
+    add_spans(store, [{"Timestamp": NOW - timedelta(minutes=m)} for m in (5, 60 * 24 * days - 5)])
+    summary = run("trend", store, now=NOW, since=f"{days}d", where={"": ""}).summary
+    assert summary.step == step
+    assert len(summary.timeline) == periods
