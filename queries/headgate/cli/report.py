@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -61,7 +61,8 @@ def report(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="A parameter of this report alone, such as limit=50; may be repeated.",
+            help="A parameter of this report alone, such as limit=50, or from a file: model=@costs.yaml;"
+            " may be repeated.",
         ),
     ] = None,
     format_: Annotated[
@@ -106,7 +107,7 @@ def report(
         "where": _pairs(where or [], "--where"),
         **{k: v for k, v in {"by": by, "timezone": timezone}.items() if v is not None},
     }
-    own = _pairs(set_ or [], "--set")
+    own = {key: _text(value) for key, value in _pairs(set_ or [], "--set").items()}
     taken = sorted(own.keys() & {*question, "since", "name", "store", "now", "format", "width"})
     if taken:
         raise ReportError(
@@ -148,6 +149,17 @@ def _pairs(texts: list[str], option: str) -> dict[str, str]:
             raise ReportError(f"{option} {key} is given twice; give one value")
         pairs[key] = value
     return pairs
+
+
+def _text(value: str) -> str:
+    """Return a value, or what is in the file that `@FILE` names."""
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ReportError(f"cannot read {value[1:]}: {reason}; name a file with @FILE") from error
 
 
 def _by_ending(output: Path | None) -> str:

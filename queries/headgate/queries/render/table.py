@@ -234,6 +234,8 @@ def _number(name: str, value: float, like: float | None = None) -> str:
         return f"{value * 100:.1f} %"
     if name.endswith(("q_value", "p_value")):
         return "<0.001" if value < 0.001 else f"{value:.3f}"
+    if name.startswith("cost_per") or name.endswith("_cost"):
+        return f"{value:,.2f}" if scale >= 100 or not scale else f"{value:.4g}"
     if name.startswith("hours_"):
         return f"{value:,.1f} h"
     return f"{value:,.0f}" if float(scale).is_integer() or scale >= 1000 else f"{value:,.2f}"
