@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from headgate.collector.sampler.law import Law
+from headgate.collector.law import Law
 from headgate.collector.sampler.thresholds import (
     DROP,
     MOST_DIGITS,

@@ -258,6 +258,18 @@ def test_the_same_segment_twice_keeps_the_same_rows():
         process_sampled(segments[1][:2], (), Rules(), by_plan)
 
 
+def test_requests_of_nothing_are_sampled_too():
+    """Empty requests, alone and among others, change nothing but the number of segments."""
+    rng = np.random.default_rng(11)
+    nothing = [Request(signal, b"", 0, NOW) for signal in Signal]
+    some = [trace_request(rng, 50), log_request(rng, 20, named=1)]
+    empty, mixed = run([nothing, [*nothing, *some, *nothing]])
+    assert empty.blocks == []
+    assert empty.states.sequence == 1
+    assert len(rows_of(mixed.blocks)["otel_traces"]) == 150
+    assert len(rows_of(mixed.blocks)["otel_logs"]) == 20
+
+
 def test_segments_are_deterministic():
     """The same segments from the same state give the same blocks and the same states, however often."""
     segments = busy(np.random.default_rng(9), segments=3)

@@ -20,6 +20,8 @@ from headgate.cli.settings import (
     variable,
 )
 from headgate.cli.settings_page import page
+from headgate.collector.law import Law
+from headgate.collector.policy import Match, Policy
 from headgate.collector.rules import Rules
 
 ROOT = Path(__file__).parent.parent
@@ -83,6 +85,25 @@ def test_a_tilde_is_the_users_home(written, where):
         ("journal_bytes: 0", "journal_bytes in {file}: it must be greater than 0, not 0"),
         ("memory_bytes: much", "memory_bytes in {file}: it must be a valid integer"),
         ("data: [1]", "data in {file}: it must be a valid path, not [1]"),
+        ("sampling: {tracs: {}}", "unknown key sampling.tracs in {file}; did you mean traces?"),
+        (
+            "sampling: {traces: {lo: 1}}",
+            "unknown key sampling.traces.lo in {file}; did you mean low?",
+        ),
+        ("sampling: {logs: {rate: 0}}", "sampling.logs.rate in {file}: it must be greater than 0"),
+        (
+            "sampling: {traces: {low: 9, high: 5}}",
+            "sampling.traces in {file}: high must be at least low (9), not 5",
+        ),
+        (
+            "sampling: {keep: [{attribute: x}]}",
+            "sampling.keep.0.values in {file} is missing",
+        ),
+        (
+            "sampling: {drop: [{atribute: x, values: [a]}]}",
+            "sampling.drop.0.attribute in {file} is missing; unknown key sampling.drop.0.atribute in",
+        ),
+        ("sampling: 5", "sampling in {file}: it must be a valid dictionary or instance"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_place(written, text, sentence):
@@ -150,6 +171,41 @@ def test_what_is_no_address_is_refused(address):
         split_address(address)
 
 
+def test_a_section_can_be_given_as_a_variable(written):
+    """HEADGATE_SAMPLING is YAML, takes the place of the file's section, and its mistakes are told with their place."""
+    file = written("sampling: {traces: {low: 1}, events: {rows: 7}}")
+    settings = load({}, file, {"HEADGATE_SAMPLING": "{traces: {low: 50, rate: 1}}"})
+    assert (settings.sampling.traces.low, settings.sampling.traces.rate) == (50, 1)
+    assert settings.sampling.events.rows == 60_000
+    with pytest.raises(ConfigurationError, match=r"traces.low in HEADGATE_SAMPLING: it must be"):
+        load({}, None, {"HEADGATE_SAMPLING": "{traces: {low: -1}}"})
+    with pytest.raises(ConfigurationError, match="HEADGATE_SAMPLING is not valid YAML"):
+        load({}, None, {"HEADGATE_SAMPLING": "{traces: "})
+
+
+def test_settings_make_the_policy_of_the_collector(written):
+    """Every key of the section reaches the policy, and the defaults are the policy's own."""
+    assert ServeSettings().sampling.policy() == Policy()
+    text = """
+    sampling:
+      traces: {low: 1, high: 2, rate: 0.3, rows: 4}
+      logs: {low: 5, high: 6, rate: 0.7, rows: 8}
+      events: {rows: 9}
+      strata: {traces: [service, tenant], logs: [zone]}
+      keep: [{attribute: debug, values: ["*"]}]
+      drop: [{attribute: url.path, values: [/healthz, "/x/*"]}]
+    """
+    assert load({}, written(text), {}).sampling.policy() == Policy(
+        Law(1, 2, 0.3, 4),
+        Law(5, 6, 0.7, 8),
+        9,
+        ("service", "tenant"),
+        ("zone",),
+        (Match("debug", ("*",)),),
+        (Match("url.path", ("/healthz", "/x/*")),),
+    )
+
+
 def test_every_option_of_the_command_is_a_setting():
     """A flag has no name of its own: the file and the environment can say the same."""
     options = set(inspect.signature(serve).parameters) - {"config"}
@@ -165,7 +221,9 @@ def test_the_settings_file_shows_every_key_with_its_default(tmp_path):
     """otel-config/headgate.yaml changes nothing as it is, and shows the true defaults when uncommented."""
     file = ROOT / "otel-config/headgate.yaml"
     assert load({}, file, {}) == ServeSettings()
-    shown = yaml.safe_load(re.sub(r"(?m)^# (?=[a-z_]+: )|^# .*$", "", file.read_text()))
+    shown = yaml.safe_load(
+        re.sub(r"(?m)^# (?=[a-z_]+:(?: |$)|(?:  ){1,2}[a-z])|^# .*$", "", file.read_text())
+    )
     assert list(shown) == list(ServeSettings.model_fields)
     assert shown.pop("data") == "~/.local/share/headgate"
     assert shown.pop("store").startswith("http://")

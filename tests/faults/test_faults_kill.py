@@ -1,5 +1,6 @@
 """The collector is killed at random moments while real clients send: every acknowledged span is stored exactly once.
 
+With sampling, every acknowledged span is counted exactly once, and what the plans have chosen is stored exactly once.
 HEADGATE_FAULTS=long kills it at least fifty times, else four times; HEADGATE_FAULTS_SEED chooses other moments.
 """
 
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -41,6 +43,11 @@ QUERIES = {
     " GROUP BY Time ORDER BY Time",
     "raw minutes": "SELECT intDiv(toUnixTimestamp64Nano(Timestamp), 60000000000) * 60 AS m, count(),"
     " sum(Duration) FROM otel_traces GROUP BY m ORDER BY m",
+    "history": "SELECT Signal, sum(Rows), sum(KeptRows), sum(Requests), min(LeastProbability)"
+    " FROM sampling_history GROUP BY Signal ORDER BY Signal",
+    "weights": "SELECT sum(Weight), sum(Weight * (Weight - 1)), max(Weight) FROM otel_traces"
+    " WHERE SpanKind = 'Server'",
+    "halves": "SELECT count() FROM (SELECT TraceId FROM otel_traces GROUP BY TraceId HAVING count() != 2)",
     "ledger": "SELECT sum(Received), sum(Stored), sum(Rejected), sum(Duplicate), sum(SampledOut)"
     " FROM ledger",
 }
@@ -49,7 +56,7 @@ QUERIES = {
 class Collector:
     """`headgate serve` on ports that stay the same, in a far time zone; started and ended any number of times."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sampling: str) -> None:
         self.data = directory / "data"
         (directory / "tmp").mkdir()
         listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
@@ -59,7 +66,11 @@ class Collector:
         self.grpc, self.http, self.api = (f"127.0.0.1:{port}" for port in ports)
         self._errors = directory / "stderr"
         self._environ = {k: v for k, v in os.environ.items() if not k.startswith("HEADGATE_")}
-        self._environ |= {"TZ": "Asia/Kolkata", "TMPDIR": str(directory / "tmp")}
+        self._environ |= {
+            "TZ": "Asia/Kolkata",
+            "TMPDIR": str(directory / "tmp"),
+            "HEADGATE_SAMPLING": sampling,
+        }
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -105,8 +116,9 @@ class Collector:
 
 
 @pytest.fixture
-def collector(tmp_path):
-    made = Collector(tmp_path)
+def collector(tmp_path, request):
+    marker = request.node.get_closest_marker("sampling")
+    made = Collector(tmp_path, marker.args[0] if marker else "{enabled: false}")
     yield made
     if made._process.poll() is None:
         made.end(signal.SIGKILL)
@@ -149,11 +161,8 @@ def check(collector: Collector, sent: dict) -> None:
     assert "Traceback" not in collector.errors()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800 if LONG else 180)
-def test_killed_at_random_moments(collector, clients, record_testsuite_property):
-    """While it starts, takes up what was left, stores or releases; also again before a client came through."""
-    moments = random.Random(SEED)  # noqa: S311  # a test's choices
+def _kill_it(collector: Collector, moments: random.Random) -> None:
+    """Start and kill it again and again, and leave it running."""
     for kill in range(50 if LONG else 4):
         collector.start()
         if kill % 4 == 2:
@@ -164,6 +173,55 @@ def test_killed_at_random_moments(collector, clients, record_testsuite_property)
         assert collector.end(signal.SIGKILL) == -signal.SIGKILL
     collector.start()
     collector.wait_ready()
+
+
+def check_sampled(collector: Collector, sent: dict) -> None:
+    """Assert that all that was acknowledged is counted once, and that what was chosen of it is stored once."""
+    found = collector.read()
+    stored = [(span, start) for span, start in found["spans"]]
+    assert len(stored) == len(set(stored)), "a span is stored twice"
+    assert dict(stored).items() <= sent["spans"].items()
+    count = len(sent["spans"])
+    assert found["rollups"] == [[count, count, count, count // 2, count // 2]]
+    minutes = Counter(start // 60_000_000_000 * 60 for start in sent["spans"].values())
+    assert {minute: calls for minute, calls, _ in found["minutes"]} == minutes
+    ((received, kept, rejected, duplicate, sampled),) = found["ledger"]
+    assert (kept, sampled, rejected) == (len(stored), count - len(stored), 0)
+    assert received == count + duplicate
+    assert 0 < len(stored) < count / 2
+    # What the plans have chosen, each of them noted once, is what is there.
+    events, traces = found["history"]
+    assert traces[:4] == ["traces", count, len(stored), count // 2]
+    assert events[:4] == ["events", count // 2, found["event rows"][0][0], count // 2]
+    assert traces[4] < 0.5
+    assert events[4] < 1
+    assert found["halves"] == [[0]], "a trace was kept in part"
+    ((weight, variance, largest),) = found["weights"]
+    assert largest > 1
+    assert abs(weight - count / 2) <= 5 * variance**0.5
+    assert not list((collector.data / "journal" / "quarantine").glob("*"))
+    assert "Traceback" not in collector.errors()
+
+
+@pytest.mark.slow
+@pytest.mark.sampling("{traces: {low: 300, high: 3000, rate: 0.1}, events: {rows: 400}}")
+@pytest.mark.timeout(1800 if LONG else 180)
+def test_killed_at_random_moments_while_it_samples(collector, clients):
+    """The ledger closes, rollups equal what was acknowledged, and the rows that were chosen are stored once."""
+    _kill_it(collector, random.Random(SEED + 1))  # noqa: S311  # a test's choices
+    time.sleep(1.0)
+    sent = clients()
+    assert collector.end(signal.SIGTERM) == 0, collector.errors()
+    assert sent["again"] > 0, "no client ever noticed"
+    assert collector.segments() == []
+    check_sampled(collector, sent)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800 if LONG else 180)
+def test_killed_at_random_moments(collector, clients, record_testsuite_property):
+    """While it starts, takes up what was left, stores or releases; also again before a client came through."""
+    _kill_it(collector, random.Random(SEED))  # noqa: S311  # a test's choices
     time.sleep(1.0)
     sent = clients()
     assert collector.end(signal.SIGTERM) == 0, collector.errors()

@@ -121,7 +121,7 @@ class Samples:
 
 def sample(spans: DerivedSpans | None, logs: DerivedLogs | None, sampling: Sampling) -> Samples:
     """Choose what to keep of a part of a segment, or keep what its plan has chosen; raises NotChosen."""
-    of_spans = None if spans is None else _sample_spans(spans, sampling)
+    of_spans = None if spans is None or not len(spans.rows) else _sample_spans(spans, sampling)
     of_logs = None if logs is None else _sample_logs(logs, sampling)
     nobody = np.empty(0, np.uint64)
     whose = (

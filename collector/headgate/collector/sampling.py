@@ -7,6 +7,9 @@ highest sequence number are the last, so that neither kill -9 nor a release in b
 Several collectors on one store divide the budgets evenly. A collector counts as alive when `sampling_history` took a
 row of its within ALIVE_S, by the clock of the store. Each looks every REFRESH_S: after one more has begun, all together
 keep at most (n + 1) / n of the budget for that long; after one has ended, its share is free for ALIVE_S + REFRESH_S.
+
+The policy is that of the settings, with the budgets of the store's document `sampling`/`budgets` in their place, if
+there is one: what was set for all collectors wins over what each was started with.
 """
 
 from __future__ import annotations
@@ -14,17 +17,19 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from headgate.collector.policy import DOCUMENT
 from headgate.collector.quarantine import sync_directory
 from headgate.collector.sample import Sampling
 from headgate.collector.states import States
 from headgate.store import StoreError
+from headgate.store.document import document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from headgate.collector.policy import Policy
@@ -56,6 +61,8 @@ class Sampler:
         self._path = directory / FILE
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
+        self._configured = policy
+        self._overrides: Mapping[str, Any] = {}
         self._policy = policy
         self._collectors = 1
         self._refreshed_s = float("-inf")
@@ -78,10 +85,27 @@ class Sampler:
         """The states after the last segment that was planned."""
         return self._states
 
-    def change(self, policy: Policy) -> None:
-        """Sample by another policy, from the next segment on."""
+    @property
+    def configured(self) -> Policy:
+        """The policy of the settings."""
+        return self._configured
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """The budgets that were set in place of the settings', by signal and name."""
+        return self._overrides
+
+    def configure(self, policy: Policy) -> None:
+        """Take other settings, from the next segment on."""
         with self._lock:
-            self._policy = policy
+            self._policy = policy.overridden(self._overrides)
+            self._configured = policy
+
+    def override(self, changes: Mapping[str, Any]) -> None:
+        """Set budgets in place of the settings', from the next segment on; raises ValueError."""
+        with self._lock:
+            self._policy = self._configured.overridden(changes)
+            self._overrides = changes
 
     def sampling(self, name: str, states: States) -> Sampling:
         """Return how to sample the part of a segment called `name`."""
@@ -94,25 +118,31 @@ class Sampler:
         if states.sequence > self._states.sequence:
             self._states = states
 
-    def refresh(self, store: Store) -> None:
-        """Count the collectors again, when it is time; what cannot be read leaves the count as it is."""
+    def refresh(self, store: Store, *, at_once: bool = False) -> None:
+        """Look what was set and how many collectors there are, when it is time.
+
+        What cannot be read leaves all as it is.
+        """
         now_s = self._monotonic_s()
-        if store.embedded or now_s - self._refreshed_s < REFRESH_S:
+        if not at_once and now_s - self._refreshed_s < REFRESH_S:
             return
         self._refreshed_s = now_s
         try:
-            ((others,),) = (
-                store.client()
-                .query(_OTHERS, parameters={"alive": ALIVE_S, "own": self._states.collector})
-                .result_rows
-            )
-        except (ClickHouseError, StoreError, OSError) as error:
-            log.info("cannot count the collectors: %s", error)
+            saved = document(store, *DOCUMENT)
+            self.override({} if saved is None else saved.body)
+            others = 0 if store.embedded else self._others(store)
+        except (ClickHouseError, StoreError, OSError, ValueError) as error:
+            log.warning("sampling goes on as before: %s", error)
             return
-        if 1 + others != self._collectors:
-            log.info("the budgets are divided between %d collectors", 1 + others)
         with self._lock:
-            self._collectors = 1 + others
+            before, self._collectors = self._collectors, 1 + others
+        if before != 1 + others:
+            log.info("the budgets are divided between %d collectors", 1 + others)
+
+    def _others(self, store: Store) -> int:
+        parameters = {"alive": ALIVE_S, "own": self._states.collector}
+        ((others,),) = store.client().query(_OTHERS, parameters=parameters).result_rows
+        return int(others)
 
     def persist(self) -> None:
         """Write the states durably, when they have changed. Raises OSError."""

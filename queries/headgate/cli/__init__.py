@@ -30,6 +30,10 @@ COMMANDS = {
         "headgate.cli.demo:demo",
         "Watch a small web shop being counted, then read its reports.",
     ),
+    "sampling": (
+        "headgate.cli.sampling:app",
+        "Show, set or simulate what is kept of the detail when it is busy.",
+    ),
     "import": ("headgate.cli.import_:import_", "Load OTLP files that were written elsewhere."),
 }
 _EXPECTED = (
@@ -61,6 +65,8 @@ class LazyGroup(TyperGroup):
 def _load(target: str) -> Any:
     module, _, function = target.partition(":")
     loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    if isinstance(loaded, typer.Typer):
+        return get_command(loaded)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command()(loaded)
     return get_command(single)

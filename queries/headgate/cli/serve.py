@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headgate.cli.reload import Reload
 from headgate.cli.rules import rules_of
 from headgate.cli.settings import ServeSettings, flag, join_address, load, split_address
 from headgate.store import StoreError, acquire, default_data_directory, embedded_store, server_store
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from headgate.collector.pipeline import Pipeline
     from headgate.collector.rules import Rules
+    from headgate.collector.sampling import Sampler
     from headgate.store import DataDirectory, Store
 
 SHUTDOWN_S = 6.0
@@ -70,20 +72,25 @@ def serve(
     """Receive OpenTelemetry over OTLP, count and store it, and answer reports.
 
     Listens on loopback only unless told otherwise; port 0 picks a free port. Prints one line when ready.
-    SIGTERM or Ctrl-C: accepts nothing more, stores what was accepted, ends.
+    SIGTERM or Ctrl-C: accepts nothing more, stores what was accepted, ends. SIGHUP: reads the settings again.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         # Until we are ready nothing is accepted, and a kill harms neither the engine nor the lock.
         signal.signal(number, lambda *_: os._exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing to read again yet
     _log_to_stderr(os.environ)
     flags = {
         "data": data, "store": store, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api,
     }  # fmt: skip
-    settings = load(flags, config, os.environ)
+
+    def read() -> ServeSettings:
+        return load(flags, config, os.environ)
+
+    settings = read()
     rules = rules_of(settings)
     directory, opened = _open_store(settings)
     try:
-        _serve(settings, rules, directory, opened)
+        _serve(settings, rules, directory, opened, read)
         _leave_within(_CLOSE_S, 0)
     finally:
         opened.close()
@@ -152,8 +159,17 @@ def _cannot_listen(address: str, name: str, error: Exception) -> StoreError:
     )
 
 
-def _serve(settings: ServeSettings, rules: Rules, directory: DataDirectory, store: Store) -> None:
-    """Run until told to stop; what cannot be stored in time then waits in the journal for the next start."""
+def _serve(
+    settings: ServeSettings,
+    rules: Rules,
+    directory: DataDirectory,
+    store: Store,
+    read: Callable[[], ServeSettings],
+) -> None:
+    """Run until told to stop; what cannot be stored in time then waits in the journal for the next start.
+
+    `read` reads the settings again, for a reload.
+    """
     listeners = {name: _listen(getattr(settings, name), name) for name in ("otlp_http", "api")}
     # gRPC binds by itself, later and with less to say when it cannot.
     _listen(settings.otlp_grpc, "otlp_grpc").close()
@@ -161,6 +177,7 @@ def _serve(settings: ServeSettings, rules: Rules, directory: DataDirectory, stor
     from headgate.collector.grpc_receiver import GrpcReceiver
     from headgate.collector.pipeline import Limits, Pipeline
     from headgate.collector.release import sync_file_system
+    from headgate.collector.sampling import Sampler
     from headgate.collector.warmup import warm_up
     from headgate.store import migrate
     from headgate.store.identity import write_identity
@@ -170,6 +187,16 @@ def _serve(settings: ServeSettings, rules: Rules, directory: DataDirectory, stor
     warm_up()
     journal = directory.path / "journal"
     with _told_as_a_sentence(journal):
+        sampler = (
+            Sampler(
+                journal,
+                settings.sampling.policy(),
+                new_id=lambda: secrets.token_hex(16),
+                monotonic_s=time.monotonic,
+            )
+            if settings.sampling.enabled
+            else None
+        )
         pipeline = Pipeline(
             store,
             journal,
@@ -180,6 +207,7 @@ def _serve(settings: ServeSettings, rules: Rules, directory: DataDirectory, stor
             make_durable=lambda: sync_file_system(directory.path) if store.embedded else None,
             limits=Limits(memory_bytes=settings.memory_bytes, journal_bytes=settings.journal_bytes),
             rules=rules,
+            sampler=sampler,
         )
     host, port = split_address(settings.otlp_grpc)
     try:
@@ -210,10 +238,12 @@ def _serve(settings: ServeSettings, rules: Rules, directory: DataDirectory, stor
 
     # Not asyncio.run: it would wait for the threads of queries that still run.
     loop = asyncio.new_event_loop()
+    reload = Reload(settings, read, sampler)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         exports = directory.path / "exports"
         loop.run_until_complete(
-            _serve_http(settings, store, exports, pipeline, listeners, ready, stopping)
+            _serve_http(settings, store, exports, pipeline, sampler, listeners, ready, stopping)
         )
     finally:
         grpc_receiver.stop(SHUTDOWN_S / 2).wait()
@@ -249,6 +279,7 @@ async def _serve_http(
     store: Store,
     exports: Path,
     pipeline: Pipeline,
+    sampler: Sampler | None,
     listeners: dict[str, socket.socket],
     ready: Callable[[], object],
     stopping: Callable[[], object],
@@ -290,6 +321,7 @@ async def _serve_http(
             clock=lambda: datetime.now(UTC),
             new_id=lambda: secrets.token_hex(16),
         ),
+        sampler=sampler,
     )
     otlp = HttpReceiver(
         lambda _: pipeline, pipeline.room, settings.max_request_bytes, settings.receive_s
@@ -323,12 +355,13 @@ async def _serve_http(
 
 
 def _status(pipeline: Pipeline) -> dict[str, dict[str, int]]:
-    """Return items received, stored, rejected and dropped as duplicates since the start, by signal."""
+    """Return items received, stored, sampled out, rejected and dropped as duplicates since the start, by signal."""
     from headgate.collector.signals import Signal
 
     counters = {
         "received": pipeline.received,
         "stored": pipeline.stored,
+        "sampled_out": pipeline.sampled_out,
         "rejected": pipeline.rejected,
         "duplicate": pipeline.duplicate,
     }

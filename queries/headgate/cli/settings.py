@@ -5,17 +5,18 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path  # noqa: TC003  # pydantic reads the annotation
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from headgate.cli.sampling_settings import SamplingSettings
 from headgate.collector.rules import DIMENSIONS, Identity, check_key
 from headgate.store import StoreError
 from headgate.store.identity import IdentityRules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -113,6 +114,10 @@ class ServeSettings(BaseModel):
         Identity().also_hashed,
         description="Attributes beside `user_attributes` that are stored as hashes when there is a key.",
     )
+    sampling: SamplingSettings = Field(
+        default=SamplingSettings(),
+        description="What of the detail is kept when it is busy; the variable takes YAML.",
+    )
 
     @field_validator("data", "user_key_file")
     @classmethod
@@ -177,9 +182,14 @@ def _given(
     for key, value in (_read(file) if file else {}).items():
         if value is not None:
             yield str(key), value, f"{key} in {file}"
-    for key in ServeSettings.model_fields:
+    for key, field in ServeSettings.model_fields.items():
         if value := environ.get(variable(key)):
-            yield key, _parsed(key, value), variable(key)
+            nested = is_section(field.annotation)
+            yield (
+                key,
+                _section(value, variable(key)) if nested else _parsed(key, value),
+                variable(key),
+            )
     for key, value in flags.items():
         if value is not None:
             yield key, value, flag(key)
@@ -219,18 +229,46 @@ def _reason(error: yaml.YAMLError | UnicodeDecodeError) -> str:
     return " ".join(str(error).split())
 
 
+def is_section(annotation: Any) -> bool:
+    """Return whether a setting is a section: keys of its own, as YAML."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _section(text: str, name: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{name} is not valid YAML: {_reason(error)}") from error
+
+
 def _sentence(problem: ErrorDetails, origins: Mapping[str, str]) -> str:
-    key = str(problem["loc"][0])
+    key, *path = (str(part) for part in problem["loc"])
+    origin = origins[key]
+    field = ServeSettings.model_fields.get(key)
+    if path and field and is_section(field.annotation):
+        dotted = ".".join(path)
+        is_file = origin.startswith(f"{key} ")
+        origin = origin.replace(key, f"{key}.{dotted}", 1) if is_file else f"{dotted} in {origin}"
     if problem["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, ServeSettings.model_fields, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {_known()}"
-        return f"unknown key {origins[key]}; {hint}"
+        known = list(_keys_beside(ServeSettings, [key, *path]))
+        close = difflib.get_close_matches([key, *path][-1], known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        return f"unknown key {origin}; {hint}"
     if problem["type"] == "value_error":  # one of ours, it names the value
-        return f"{origins[key]}: {problem['ctx']['error']}"
+        return f"{origin}: {problem['ctx']['error']}"
+    if problem["type"] == "missing":
+        return f"{origin} is missing"
     bound = _BOUND.match(problem["msg"])
     must = f"it must be {bound[1]}" if bound else problem["msg"]
-    return f"{origins[key]}: {must}, not {problem['input']!r}"
+    return f"{origin}: {must}, not {problem['input']!r}"
 
 
-def _known() -> str:
-    return ", ".join(ServeSettings.model_fields)
+def _keys_beside(model: type[BaseModel], path: list[str]) -> Iterable[str]:
+    """Return the keys that a section knows, by the path of one that it does not; indices of lists are passed over."""
+    for key in path[:-1]:
+        field = model.model_fields.get(key)
+        inner = field.annotation if field else None
+        inner = inner if is_section(inner) else next(iter(get_args(inner)), None)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return model.model_fields

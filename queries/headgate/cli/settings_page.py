@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from headgate.cli.serve import serve
-from headgate.cli.settings import ServeSettings, flag, variable
+from headgate.cli.settings import ServeSettings, flag, is_section, variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _HEADER = """\
 # Settings of `headgate serve`
@@ -23,6 +26,10 @@ A setting is given as a flag, as an environment variable, or as a key of the YAM
 environment, the environment over the file, the file over the default. An empty variable and a key
 without a value count as not given. A key that does not exist, or a value that cannot be used, stops
 the start with one sentence and exit code 2.
+
+`kill -HUP` makes a running server read the file again and say in one line what it took over: `sampling` takes effect at
+once, everything else with the next start. What `headgate sampling set` has stored wins over `sampling` until
+`headgate sampling set --reset`.
 
 This page is generated: change `ServeSettings` in `queries/headgate/cli/settings.py`, then run
 `python -m headgate.cli.settings_page > docs/reference/settings.md`.
@@ -44,9 +51,14 @@ def page() -> str:
     options = inspect.signature(serve).parameters
     rows = []
     for key, field in ServeSettings.model_fields.items():
-        default = "" if field.default is None else f"`{_shown(field.default)}`"
         option = f"`{flag(key)}`" if key in options else ""
-        rows.append(f"| `{key}` | {option} | `{variable(key)}` | {default} | {field.description} |")
+        if is_section(field.annotation):
+            rows.append(f"| `{key}` | {option} | `{variable(key)}` |  | {field.description} |")
+            rows += _section(key, field.annotation)
+        else:
+            default = "" if field.default is None else f"`{_shown(field.default)}`"
+            name = f"`{variable(key)}`"
+            rows.append(f"| `{key}` | {option} | {name} | {default} | {field.description} |")
     return _HEADER + "\n".join(rows) + "\n" + _FOOTER
 
 
@@ -56,9 +68,23 @@ def _shown(value: Any) -> str:
         value = list(value)
     if isinstance(value, dict):
         value = {key: list(each) for key, each in value.items()}
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.10g}"
     if not isinstance(value, (list, dict)):
         return str(value)
     return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip()
+
+
+def _section(prefix: str, model: Any) -> Iterator[str]:
+    """Yield the lines of a section's keys, those of its own sections too."""
+    for key, field in model.model_fields.items():
+        name = f"{prefix}.{key}"
+        if is_section(field.annotation):
+            yield from _section(name, field.annotation)
+        else:
+            yield f"| `{name}` |  |  | `{_shown(field.default)}` | {field.description} |"
 
 
 if __name__ == "__main__":

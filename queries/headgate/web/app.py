@@ -2,6 +2,7 @@
 
     GET /healthz                  {"status": "ok"}
     GET /api/status               what the server counts about itself
+    GET, POST /api/sampling       what is sampled how, see `headgate.web.sampling`
     GET /api/reports              every report with its question and parameters
     GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json
                                   (default) or any other, width of a table in columns, chart of a picture from 1
@@ -29,6 +30,7 @@ from headgate.queries import ReportError, UnknownReport, entry, names, run
 from headgate.queries.declaration import described
 from headgate.queries.render import FORMATS, render
 from headgate.store import StoreError
+from headgate.web import sampling
 from headgate.web.export_routes import export_routes
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from headgate.collector.sampling import Sampler
     from headgate.store import Store
     from headgate.web.exports import ExportJobs
 
@@ -54,12 +57,14 @@ def create_app(
     clock: Callable[[], datetime],
     status: Callable[[], Mapping[str, Any]] = dict,
     exports: ExportJobs | None = None,
+    sampler: Sampler | None = None,
 ) -> Starlette:
     """Return the application over `store`.
 
     `flush` blocks until everything acknowledged is in the store and returns False when that took too long, which the
     report then says; it is called before each report, in a thread of the pool. `clock` gives the aware time of asking,
-    `status` what the server counts about itself, `exports` makes and keeps files.
+    `status` what the server counts about itself, `exports` makes and keeps files; `sampler` is what /api/sampling shows
+    and changes.
     """
     pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="headgate-query")
 
@@ -105,6 +110,7 @@ def create_app(
             Route("/api/reports", _reports),
             Route("/api/reports/{name}", report),
             *further,
+            *sampling.routes(store, sampler, clock, pool),
         ],
         exception_handlers={
             HTTPException: _http_failure,

@@ -4,8 +4,8 @@
 Collectors need not talk to each other: what one keeps at a lower probability, every other keeps at a higher one.
 """
 
+from headgate.collector.law import Law
 from headgate.collector.sampler.decide import Decision, Kept, decide, repeat
-from headgate.collector.sampler.law import Law
 from headgate.collector.sampler.log_attributes import (
     read_randomness,
     read_thresholds,

@@ -31,7 +31,7 @@ from headgate.collector.sampler.traces import DROP_RULE, KEEP, Arrivals, Traces,
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headgate.collector.sampler.law import Law
+    from headgate.collector.law import Law
     from headgate.collector.sampler.window import Observed
 
 # A lasting surplus d ends as d / (1 + FEEDBACK); corrections die out if segments are shorter than 60 s / FEEDBACK.
