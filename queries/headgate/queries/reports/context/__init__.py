@@ -1,0 +1,272 @@
+"""Context: how usage is spread over services and any dimension, hours of the day and days of the week (REQ-DIST)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+
+from headgate.queries.charts import Bars, HeatMap, Share
+from headgate.queries.columns import Columns, parts
+from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
+from headgate.queries.estimate import Estimate
+from headgate.queries.outcomes import calls_of, error_rate, success_rate
+from headgate.queries.periods import WEEKDAYS
+from headgate.queries.reports.context.clock import cell_hours
+from headgate.queries.window import Window
+
+PEAK_HOURS = 3
+_NAMES = tuple(name.capitalize() for name in WEEKDAYS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextParams(Params):
+    """Which dimensions to list, and how far."""
+
+    dimensions: Annotated[
+        str,
+        "dimensions or attributes to list the top values of, with commas: project,file_type,user.id",
+    ] = ""
+    limit: Annotated[int, "at most this many values of each of them", Ge(1)] = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operation of one service (or, with `by`, one value)."""
+
+    service: Annotated[str, "service.name"]
+    operation: Annotated[str, "span or event name"]
+    calls: Annotated[Estimate, "uses"]
+    share: Annotated[float, "its share of all calls"]
+    cumulative_share: Annotated[float, "share of this and all rows above"]
+    success_rate: Annotated[Estimate | None, "share of its calls that ended well"]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One of the most frequent values of a dimension."""
+
+    dimension: Annotated[str, "`service`, or one of `dimensions`"]
+    value: Annotated[str, "its value; empty where a call has none"]
+    calls: Annotated[Estimate, "uses"]
+    share: Annotated[float, "share of all uses that the dimension was counted for"]
+    success_rate: Annotated[Estimate | None, "share of its calls that ended well"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One hour of the local day, over all days."""
+
+    hour: Annotated[int, "0 to 23"]
+    calls: Annotated[Estimate, "uses"]
+    share: Annotated[float, "share of all uses"]
+    calls_per_hour: Annotated[
+        float | None, "uses / how long this hour lasted in the window; null where it did not occur"
+    ]
+    error_rate: Annotated[Estimate | None, "share of its calls that failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day of the week, over all weeks."""
+
+    weekday: Annotated[int, "0 is Monday, 6 is Sunday"]
+    name: Annotated[str, "its name"]
+    calls: Annotated[Estimate, "uses"]
+    share: Annotated[float, "share of all uses"]
+    calls_per_day: Annotated[
+        float | None, "uses / (how long this weekday lasted in the window / 24 h)"
+    ]
+    error_rate: Annotated[Estimate | None, "share of its calls that failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One hour of one weekday."""
+
+    weekday: Annotated[int, "0 is Monday"]
+    name: Annotated[str, "its name"]
+    hour: Annotated[int, "0 to 23"]
+    calls: Annotated[float, "uses"]
+    hours: Annotated[float, "how long it lasted in the window: clocks change, windows cut"]
+    calls_per_hour: Annotated[float | None, "calls / hours; null where it did not occur"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything in the window together."""
+
+    calls: Annotated[Estimate, "uses"]
+    services: Annotated[int, "distinct services"]
+    operations: Annotated[int, "distinct pairs of service and operation (or value, with `by`)"]
+    operations_for_80_percent: Annotated[int, "how many of the most used make 80 % of all calls"]
+    busiest_hours: Annotated[
+        tuple[int, ...], "the three local hours with the most calls; none where only days are kept"
+    ]
+    busiest_weekday: Annotated[str | None, "the local weekday with the most calls"]
+    top: Annotated[tuple[Value, ...], "most frequent services, and values of each dimension"]
+    hours: Annotated[tuple[Hour, ...], "every hour of the day; none where only days are kept"]
+    weekdays: Annotated[tuple[Day, ...], "Monday to Sunday"]
+    cells: Annotated[tuple[Cell, ...], "hour by weekday; none where only days are kept"]
+
+
+def asks(params: ContextParams, window: Window) -> Mapping[str, Ask]:
+    """Ask for each dimension, from its own rollup where there is one."""
+    return {
+        name: Ask(window, replace(params, by=name, dimensions=""), ("outcomes",))
+        for name in listed(params.dimensions)
+    }
+
+
+def listed(dimensions: str) -> list[str]:
+    """Return the names of a list with commas, each once."""
+    return list(dict.fromkeys(name.strip() for name in dimensions.split(",") if name.strip()))
+
+
+def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
+    """Count by operation, dimension and time; rows by calls, most first."""
+    outcomes, times = columns["outcomes"], columns["times"]
+    rows = _rows(outcomes)
+    by_hour = context.step <= timedelta(hours=1)
+    lasted = cell_hours(context.window, context.zone)
+    hours = _hours(times, lasted) if by_hour and times.rows else ()
+    days = _days(times, lasted) if times.rows else ()
+    limit = context.params.limit
+    top = _top("service", outcomes, "service", limit)
+    for name in listed(context.params.dimensions):
+        top += _top(name, columns[f"{name}.outcomes"], "operation", limit)
+    busiest = sorted(hours, key=lambda hour: (-hour.calls.value, hour.hour))[:PEAK_HOURS]
+    summary = Summary(
+        calls=calls_of(outcomes),
+        services=len({row.service for row in rows}),
+        operations=len(rows),
+        operations_for_80_percent=sum(
+            row.cumulative_share - row.share < 0.8 - 1e-9 for row in rows
+        ),
+        busiest_hours=tuple(hour.hour for hour in busiest if hour.calls.value),
+        busiest_weekday=max(days, key=lambda day: day.calls.value).name if days else None,
+        top=top,
+        hours=hours,
+        weekdays=days,
+        cells=_cells(times, lasted) if by_hour and times.rows else (),
+    )
+    return Reduced(summary, tuple(rows))
+
+
+def _rows(outcomes: Columns) -> list[Row]:
+    found = [
+        (calls_of(part), label, success_rate(part))
+        for label, part in parts(outcomes, "service", "operation")
+    ]
+    found.sort(key=lambda entry: (-entry[0].value, entry[1]))
+    running = np.cumsum([calls.value for calls, _, _ in found])
+    return [
+        Row(
+            service=label[0],
+            operation=label[1],
+            calls=calls,
+            share=round(float(calls.value / running[-1]), 4),
+            cumulative_share=round(float(total / running[-1]), 4),
+            success_rate=rate,
+        )
+        for (calls, label, rate), total in zip(found, running, strict=True)
+    ]
+
+
+def _top(dimension: str, outcomes: Columns, name: str, limit: int) -> tuple[Value, ...]:
+    every = outcomes.sum("calls")
+    found = [
+        Value(
+            dimension=dimension,
+            value=value,
+            calls=calls_of(part),
+            share=round(part.sum("calls") / every, 4),
+            success_rate=success_rate(part),
+        )
+        for (value,), part in parts(outcomes, name)
+    ]
+    found.sort(key=lambda value: (-value.calls.value, value.value))
+    return tuple(found[:limit])
+
+
+def _hours(times: Columns, lasted: NDArray[np.float64]) -> tuple[Hour, ...]:
+    every = times.sum("calls")
+    found = []
+    for hour in range(24):
+        part = times.chosen(times["hour"] == hour)
+        found.append(
+            Hour(
+                hour=hour,
+                calls=calls_of(part),
+                share=round(part.sum("calls") / every, 4),
+                calls_per_hour=_rate(part.sum("calls"), float(lasted[:, hour].sum())),
+                error_rate=error_rate(part),
+            )
+        )
+    return tuple(found)
+
+
+def _days(times: Columns, lasted: NDArray[np.float64]) -> tuple[Day, ...]:
+    every = times.sum("calls")
+    found = []
+    for weekday in range(7):
+        part = times.chosen(times["weekday"] == weekday)
+        found.append(
+            Day(
+                weekday=weekday,
+                name=_NAMES[weekday],
+                calls=calls_of(part),
+                share=round(part.sum("calls") / every, 4),
+                calls_per_day=_rate(part.sum("calls"), float(lasted[weekday].sum()) / 24),
+                error_rate=error_rate(part),
+            )
+        )
+    return tuple(found)
+
+
+def _cells(times: Columns, lasted: NDArray[np.float64]) -> tuple[Cell, ...]:
+    place = times["weekday"].astype(np.int64) * 24 + times["hour"].astype(np.int64)
+    calls = np.bincount(place, times["calls"], 7 * 24).reshape(7, 24)
+    return tuple(
+        Cell(
+            weekday=weekday,
+            name=_NAMES[weekday],
+            hour=hour,
+            calls=float(calls[weekday, hour]),
+            hours=round(float(lasted[weekday, hour]), 4),
+            calls_per_hour=_rate(float(calls[weekday, hour]), float(lasted[weekday, hour])),
+        )
+        for weekday in range(7)
+        for hour in range(24)
+    )
+
+
+def _rate(calls: float, size: float) -> float | None:
+    return round(calls / size, 4) if size else None
+
+
+REPORT = Report(
+    question="Who uses it, for what, at which hours and on which days?",
+    params=ContextParams,
+    summary=Summary,
+    row=Row,
+    tables={
+        "rows": ("service", "operation", "calls", "share", "cumulative_share", "success_rate"),
+        "top": ("dimension", "value", "calls", "share", "success_rate"),
+        "weekdays": ("name", "calls", "share", "calls_per_day", "error_rate"),
+        "hours": ("hour", "calls", "share", "calls_per_hour", "error_rate"),
+    },
+    charts=(
+        HeatMap(title="When it is used", table="cells", x="hour", y="name", value="calls_per_hour"),
+        Bars(title="Hours of the day", table="hours", category="hour", value="calls", sort=False),
+        Bars(
+            title="Days of the week", table="weekdays", category="name", value="calls", sort=False
+        ),
+        Share(title="Shares of all calls", category="operation", value="calls"),
+    ),
+    reduce=reduce,
+    asks=asks,
+)
