@@ -6,7 +6,6 @@ import base64
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -151,7 +150,6 @@ def test_script(sink, environment, plain, tmp_path):
         handler.end_headers()
 
     env = environment(sink.address, only=("requests", "httpx", "sqlalchemy"))
-    began = time.monotonic()
     done = subprocess.run(
         [BIN / "opentelemetry-instrument", BIN / "python", APPS / "script_app.py", sink.address],
         check=False,
@@ -163,7 +161,6 @@ def test_script(sink, environment, plain, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert time.monotonic() - began < 60
     short = [(span.name.rpartition(".")[2], span) for span in sink.spans]
     calls = [(name, plain(span)) for name, span in short if plain(span).get("headgate.track")]
     names = sorted(name for name, _ in calls)

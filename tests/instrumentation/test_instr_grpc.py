@@ -85,7 +85,9 @@ def test_the_extra_is_satisfied():
 
 def test_everything_arrives_by_grpc(environment, receiver, sink, plain):
     """With OTEL_EXPORTER_OTLP_PROTOCOL=grpc spans, events and identity arrive as they do by HTTP."""
-    settings = environment(receiver, only=(), OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    settings = environment(
+        receiver, only=(), OTEL_EXPORTER_OTLP_PROTOCOL="grpc", HEADGATE_EXIT_TIMEOUT="30"
+    )
     command = (BIN / "opentelemetry-instrument", BIN / "python", APPS / "victim.py", "20")
     done = run(settings, *command)
     assert (done.stdout, done.returncode, done.stderr) == ("total 210\nat exit\n", 3, "")

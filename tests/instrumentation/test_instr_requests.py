@@ -232,6 +232,42 @@ def test_wsgi_middleware(hosted):
     assert not get_current()
 
 
+def test_a_streamed_response_is_of_who_asked(hosted):
+    """What a WSGI application does while its response is sent has the user, between two steps nobody has."""
+    closed = []
+
+    class Stream:
+        def __iter__(self):
+            for number in range(2):
+                event("step", value=number)
+                yield b"x"
+
+        def close(self):
+            closed.append(True)
+
+    wrapped = IdentifyWSGI(lambda environ, start_response: Stream(), user="header:x-user")
+    body = wrapped({"HTTP_X_USER": "ann"}, None)
+    for chunk in body:
+        assert (chunk, current()) == (b"x", Identity())
+    body.close()
+    assert closed == [True]
+    assert [each.attributes["user.id"] for each in hosted.events] == ["ann", "ann"]
+
+
+def test_a_file_is_left_to_the_server():
+    """The server's own wrapper of a file, and a whole response, come back as the application gave them."""
+
+    class Wrapper:
+        """What a server offers as `wsgi.file_wrapper`."""
+
+        def __iter__(self):
+            return iter([b"x"])
+
+    for body in (Wrapper(), [b"x"]):
+        wrapped = IdentifyWSGI(lambda environ, respond, body=body: body, user="header:x-user")
+        assert wrapped({"HTTP_X_USER": "ann", "wsgi.file_wrapper": Wrapper}, None) is body
+
+
 def test_middlewares_let_errors_through(hosted):
     """An application's error passes the middleware, and its context is left."""
 

@@ -6,7 +6,7 @@ Under `opentelemetry-instrument`, HEADGATE_USER_FROM does the same without code.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 from opentelemetry.context import Context, attach, get_current
@@ -95,9 +95,35 @@ class IdentifyWSGI:
             return self._app(environ, start_response)
         token = attach(context)
         try:
-            return self._app(environ, start_response)
+            body = self._app(environ, start_response)
         finally:
             detach(token)
+        # A file is left to the server, which knows a faster way.
+        whole = isinstance(body, (list, tuple)) or type(body) is environ.get("wsgi.file_wrapper")
+        return body if whole else _Body(body, context)
+
+
+class _Body:
+    """A response that is still being made while it is sent, each step in its request's context."""
+
+    def __init__(self, body: Iterable[bytes], context: Context) -> None:
+        self._steps = iter(body)
+        self._context = context
+        self.close: Callable[[], object] = getattr(body, "close", _nothing)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        token = attach(self._context)
+        try:
+            return next(self._steps)
+        finally:
+            detach(token)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _asgi_headers(scope: Scope) -> Callable[[str], str | None]:
