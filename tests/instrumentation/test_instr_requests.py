@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from opentelemetry import baggage, propagate
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context, attach, get_current
+from opentelemetry.instrumentation.asgi import asgi_getter
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
@@ -100,6 +101,19 @@ def test_a_request_is_served_for_who_asks(monkeypatch):
     sent = {}
     W3CBaggagePropagator().inject(sent, context)
     assert set(sent["baggage"].split(",")) == {"user.id=ann", "session.id=s1", "other=1"}
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_an_asgi_request_is_read_as_it_is(monkeypatch, kind):
+    """Of an ASGI scope, also where HTTP/2 has split the cookies, user and session are found."""
+    monkeypatch.setenv("HEADGATE_USER_FROM", "header:X-None,cookie:uid")
+    monkeypatch.setenv("HEADGATE_SESSION_FROM", "header:X-Session")
+    headers = [(b"cookie", b"a=1; uid=ann"), (b"host", b"x"), (b"x-session", "é".encode("latin-1"))]
+    if kind is list:
+        headers.insert(0, (b"cookie", b"b=2"))
+    carrier = {"type": "http", "asgi": {"version": "3.0"}, "headers": kind(headers)}
+    found = current(IdentityPropagator().extract(carrier, Context(), asgi_getter))
+    assert found == Identity("ann", "é")
 
 
 def test_identity_stays_here_when_told(monkeypatch):

@@ -82,7 +82,15 @@ class _Carried(Request):
         self._cookies = None
 
     def header(self, name: str) -> str:
-        values = self._getter.get(self.raw, name.lower())
+        carrier: Any = self.raw
+        headers = carrier.get("headers") if type(carrier) is dict and "asgi" in carrier else None
+        if type(headers) is list:
+            # An ASGI scope, of which the instrumentation's getter would decode every header. Names
+            # are in lower case there, and HTTP/2 may split the cookie header.
+            wanted = name.lower().encode("latin-1", "replace")
+            found = [value for key, value in headers if key == wanted]
+            return b"; ".join(found).decode("latin-1") if found else ""
+        values = self._getter.get(carrier, name.lower())
         return next(iter(values), "") if values else ""
 
 
