@@ -117,7 +117,8 @@ def _set(context: Context, here: Identity, sent: Identity) -> Context:
     if not told:
         return Context({**context, _KEY: here, KNOWN: known})
     before: dict[str, object] = context.get(_BAGGAGE) or {}  # type: ignore[assignment]  # OpenTelemetry's own
-    return Context({**context, _KEY: here, KNOWN: known, _BAGGAGE: {**before, **told}})
+    baggage_now = {**before, **told} if before else told
+    return Context({**context, _KEY: here, KNOWN: known, _BAGGAGE: baggage_now})
 
 
 def mark(identity: Identity, context: Context | None = None) -> None:
