@@ -16,6 +16,7 @@ from headgate.instrumentation.attributes import (
     CODE_FUNCTION_NAME,
     CONTAINER_ID,
     CONTEXT_TYPE,
+    DEPRECATED,
     ERROR_TYPE,
     EVENT_FEATURE,
     EVENT_ID,
@@ -102,6 +103,9 @@ ATTRIBUTES = (
     ),
     Attribute(
         CONTEXT_TYPE, "string", "uses, set by the application", "the kind of work it was done for"
+    ),
+    Attribute(
+        DEPRECATED, "bool", "uses, set by the application", "what was called is to be removed"
     ),
     Attribute(
         QUALITY_SCORE, "double", "uses, set by the application", "how good the result is, 0 to 1"

@@ -4,6 +4,7 @@ from headgate.queries.answer import Answer
 from headgate.queries.catalog import entry, names
 from headgate.queries.errors import ReportError, UnknownReport
 from headgate.queries.estimate import Estimate
+from headgate.queries.named import get_source_performance
 from headgate.queries.origin import run, run_each
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ReportError",
     "UnknownReport",
     "entry",
+    "get_source_performance",
     "names",
     "run",
     "run_each",

@@ -1,0 +1,252 @@
+"""Sources: how each source or endpoint performs, how far it can be relied on, what it moves (REQ-PERF-08, REQ-CAP-17).
+
+A source is an operation of a service, or, with `by`, a value of that dimension: `by=source`, `by=endpoint`. One that
+was used before the window and not in it stays in the answer, marked `deprecated` (REQ-CAP-25).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Gt
+
+from headgate.queries.charts import Bars, Scatter, Share
+from headgate.queries.columns import Columns, parts
+from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
+from headgate.queries.durations import BOUNDED, durations
+from headgate.queries.estimate import Estimate, at_least, exactly, total
+from headgate.queries.outcomes import calls_of, error_rate, success_rate, verdict, with_outcome
+from headgate.queries.significance import effective, wilson_low
+from headgate.queries.window import Window
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SHOWN_CODES = 3
+_NOTHING = Columns({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceParams(Params):
+    """How far to look back for sources that are no longer used."""
+
+    lookback_days: Annotated[
+        float, "days before the window in which a source may have been used", Gt(0)
+    ] = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How it answers; the same numbers for one source and for all."""
+
+    calls: Annotated[Estimate, "uses"]
+    success_rate: Annotated[Estimate | None, "share of calls that ended well; null without calls"]
+    failure_count: Annotated[Estimate, "calls that failed, timeouts included"]
+    timeout_count: Annotated[Estimate, "calls that failed by taking too long"]
+    mean_ms: Annotated[Estimate | None, "mean duration"]
+    p50_ms: Annotated[Estimate | None, f"median; {BOUNDED}"]
+    p95_ms: Annotated[Estimate | None, f"95th percentile; {BOUNDED}"]
+    p99_ms: Annotated[Estimate | None, f"99th percentile; {BOUNDED}"]
+    transferred_bytes: Annotated[
+        Estimate, "bodies of requests and responses (`http.*.body.size`), of calls that say"
+    ]
+    bytes_per_call: Annotated[float | None, "mean of those; null where no call says"]
+    unique_domains: Annotated[Estimate, "distinct `server.address` (else `url.domain`)"]
+    client_errors: Annotated[Estimate, "calls answered with HTTP 4xx"]
+    server_errors: Annotated[Estimate, "calls answered with HTTP 5xx"]
+    verdict: Annotated[str, "`ok`, `alert` when error_rate > 0.20, `no calls`"]
+    speed: Annotated[str, "the verdict of `performance` on its durations"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Source):
+    """One source."""
+
+    service: Annotated[str, "service.name"]
+    operation: Annotated[str, "the source: span or event name, or the value of `by`"]
+    state: Annotated[
+        str,
+        "`active`, or `deprecated`: used in the `lookback_days` before the window and not in it, or"
+        " its calls say so (`headgate.deprecated` = true)",
+    ]
+    share: Annotated[float, "its share of all calls"]
+    proved_rate: Annotated[
+        float, "success rate that is proved: the lower end of Wilson's 95 % interval"
+    ]
+    last_used_at: Annotated[datetime | None, "last use in the window or before it"]
+    codes: Annotated[tuple[str, ...], "its most frequent HTTP status codes and their shares"]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One HTTP status code."""
+
+    code: Annotated[str, "`http.response.status_code`; empty for calls without one"]
+    calls: Annotated[Estimate, "uses answered so"]
+    share: Annotated[float, "share of all uses"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Source):
+    """Everything in the window together."""
+
+    active: Annotated[int, "sources in use"]
+    deprecated: Annotated[int, "sources that no longer are, or that say so"]
+    codes: Annotated[tuple[Code, ...], "every HTTP status code, the most frequent first"]
+
+
+def asks(params: SourceParams, window: Window) -> Mapping[str, Ask]:
+    """Ask which sources were used before the window."""
+    since = max(window.since - timedelta(days=params.lookback_days), EPOCH)
+    return {"earlier": Ask(Window(since, window.since), params, ("seen",))}
+
+
+def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
+    """Bring together how each source answered; rows by calls, those no longer used last."""
+    del context
+    outcomes, moments = columns["outcomes"], columns["moments"]
+    by_label = {
+        name: dict(parts(columns[name], "service", "operation"))
+        for name in ("moments", "buckets", "answers")
+    }
+    seen = {  # queries in order of time: the latest that knows the source says
+        label: int(part["last_ns"].max())
+        for query in ("earlier.seen", "seen", "answers")
+        for label, part in parts(columns[query], "service", "operation")
+    }
+    domains = _domains(columns["domains"])
+    every = outcomes.sum("calls")
+    rows = []
+    used = dict(parts(outcomes, "service", "operation"))
+    for label in sorted(used.keys() | seen.keys()):
+        part = used.get(label, _NOTHING)
+        answers = by_label["answers"].get(label, _NOTHING)
+        timed = [by_label[name].get(label, _NOTHING) for name in ("moments", "buckets")]
+        retired = not part.rows or bool(answers["deprecated"].any())
+        rows.append(
+            Row(
+                service=label[0],
+                operation=label[1],
+                state="deprecated" if retired else "active",
+                share=round(part.sum("calls") / every, 4) if every else 0.0,
+                proved_rate=_proved(part),
+                last_used_at=EPOCH + timedelta(microseconds=seen[label] // 1000)
+                if label in seen
+                else None,
+                codes=_shown(_codes(answers)),
+                **_source(part, timed[0], timed[1], answers, domains.get(label)),
+            )
+        )
+    rows.sort(key=lambda row: (-row.calls.value, row.service, row.operation))
+    retired_count = sum(row.state == "deprecated" for row in rows)
+    summary = Summary(
+        active=len(rows) - retired_count,
+        deprecated=retired_count,
+        codes=_codes(columns["answers"]),
+        **_source(outcomes, moments, columns["buckets"], columns["answers"], domains.get(None)),
+    )
+    return Reduced(summary, tuple(rows))
+
+
+def _source(
+    outcomes: Columns,
+    moments: Columns,
+    buckets: Columns,
+    answers: Columns,
+    domains: Estimate | None,
+) -> dict[str, Any]:
+    timed = durations(moments, buckets)
+    sized = answers.sum("sized")
+    return {
+        "calls": calls_of(outcomes),
+        "success_rate": success_rate(outcomes),
+        "failure_count": calls_of(with_outcome(outcomes, "error", "timeout")),
+        "timeout_count": calls_of(with_outcome(outcomes, "timeout")),
+        **{name: timed[name] for name in ("mean_ms", "p50_ms", "p95_ms", "p99_ms")},
+        "transferred_bytes": total(answers.sum("bytes"), answers.sum("bytes_variance")).rounded(0),
+        "bytes_per_call": round(answers.sum("bytes") / sized, 2) if sized else None,
+        "unique_domains": domains or exactly(0),
+        "client_errors": _of_class(answers, "4"),
+        "server_errors": _of_class(answers, "5"),
+        "verdict": verdict(error_rate(outcomes)),
+        "speed": timed["verdict"],
+    }
+
+
+def _of_class(answers: Columns, first: str) -> Estimate:
+    codes = answers["code"].tolist()
+    wanted = [len(code) == 3 and code.startswith(first) for code in codes]
+    return calls_of(answers.chosen(np.array(wanted, bool)))
+
+
+def _proved(outcomes: Columns) -> float:
+    calls = outcomes.sum("calls")
+    if not calls:
+        return 0.0
+    size = float(effective(calls, outcomes.sum("variance") + calls))
+    return round(
+        float(wilson_low(with_outcome(outcomes, "ok").sum("calls") / calls * size, size)), 4
+    )
+
+
+def _codes(answers: Columns) -> tuple[Code, ...]:
+    every = answers.sum("calls")
+    found = [
+        Code(code, calls_of(part), round(part.sum("calls") / every, 4))
+        for (code,), part in parts(answers, "code")
+    ]
+    return tuple(sorted(found, key=lambda code: (-code.calls.value, code.code)))
+
+
+def _shown(codes: tuple[Code, ...]) -> tuple[str, ...]:
+    named = [code for code in codes if code.code]
+    return tuple(f"{code.code} {code.share:.1%}" for code in named[:SHOWN_CODES])
+
+
+def _domains(columns: Columns) -> dict[Any, Estimate]:
+    """Return distinct domains by (service, operation), and the whole's under None."""
+    if not columns.rows:
+        return {}
+    bound = at_least if columns["weight"].max() > 1 else exactly
+    rows = zip(
+        *(columns[name].tolist() for name in ("service", "operation", "whole", "domains")),
+        strict=True,
+    )
+    return {None if whole else (s, o): bound(float(n)) for s, o, whole, n in rows}
+
+
+REPORT = Report(
+    question="How does each source or endpoint perform, how reliable is it, and what does it move?",
+    params=SourceParams,
+    summary=Summary,
+    row=Row,
+    tables={
+        "rows": (
+            "service",
+            "operation",
+            "state",
+            "calls",
+            "success_rate",
+            "p50_ms",
+            "p95_ms",
+            "transferred_bytes",
+            "unique_domains",
+            "codes",
+        ),
+        "codes": ("code", "calls", "share"),
+    },
+    charts=(
+        Bars(title="Calls by source", category="operation", value="calls", color="verdict"),
+        Scatter(
+            title="Speed and reliability",
+            x="p95_ms",
+            y="success_rate",
+            label="operation",
+            size="calls",
+        ),
+        Share(title="HTTP status codes", table="codes", category="code", value="calls"),
+    ),
+    reduce=reduce,
+    asks=asks,
+    borrows=("context.outcomes", "performance.moments", "performance.buckets"),
+)

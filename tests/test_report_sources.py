@@ -1,0 +1,119 @@
+"""Sources: codes, bytes, domains and reliability by direct counting; what is no longer used stays, marked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from report_rows import NOW, add_spans
+from scipy import stats
+
+from headgate.queries import ReportError, get_source_performance, run
+from headgate.store.histogram import RELATIVE_ERROR
+
+if TYPE_CHECKING:
+    from headgate.store import Store
+
+
+@pytest.fixture
+def drawn(store: Store) -> list[dict[str, Any]]:
+    random = np.random.default_rng(12)
+    found = []
+    for number in range(400):
+        code = int(random.choice([200, 201, 404, 500, 504], p=[0.7, 0.1, 0.1, 0.05, 0.05]))
+        attributes = {"server.address": f"h{number % 3}.example", "http.response.body.size": "100"}
+        key = "http.response.status_code" if number % 2 else "http.status_code"
+        attributes[key] = str(code)
+        if number % 4 == 0:
+            attributes["http.request.body.size"] = str(number)
+        if number % 5 == 0:
+            attributes = {}
+        found.append(
+            {
+                "SpanName": ("GET /a", "GET /b")[number % 2],
+                "StatusCode": "Error" if code >= 500 else "Unset",
+                "Duration": int(random.lognormal(16, 1)),
+                "SpanAttributes": attributes,
+            }
+        )
+    gone = [
+        {"SpanName": "GET /old", "Timestamp": NOW - timedelta(days=days)} for days in (30, 20, 200)
+    ]
+    add_spans(store, [*found, *gone])
+    return found
+
+
+def test_each_source_by_direct_counting(store: Store, drawn: list[dict[str, Any]]) -> None:
+    """Codes of either convention, bytes of both bodies, domains, percentiles and proved success of every source."""
+    answer = run("sources", store, now=NOW, where={"": ""})
+    rows = {row.operation: row for row in answer.rows}
+    for operation in ("GET /a", "GET /b"):
+        mine = [use for use in drawn if use["SpanName"] == operation]
+        said = [use["SpanAttributes"] for use in mine]
+        codes = Counter(a.get("http.response.status_code", a.get("http.status_code")) for a in said)
+        row = rows[operation]
+        sizes = [
+            int(a.get("http.request.body.size", 0)) + int(a["http.response.body.size"])
+            for a in said
+            if a
+        ]
+        well = sum(use["StatusCode"] == "Unset" for use in mine)
+        assert row.state == "active"
+        assert row.client_errors.value == codes["404"]
+        assert row.server_errors.value == codes["500"] + codes["504"]
+        assert row.timeout_count.value == codes["504"]
+        assert row.transferred_bytes.value == sum(sizes)
+        assert row.bytes_per_call == round(np.mean(sizes), 2)
+        assert row.unique_domains.value == 3
+        assert row.success_rate.value == round(well / len(mine), 4)
+        wilson = stats.binomtest(well, len(mine)).proportion_ci(method="wilson").low
+        assert row.proved_rate == pytest.approx(wilson, abs=1e-4)
+        ms = [use["Duration"] / 1e6 for use in mine]
+        assert row.p95_ms.value == pytest.approx(np.percentile(ms, 95), rel=RELATIVE_ERROR)
+        assert row.codes[0] == f"200 {codes['200'] / len(mine):.1%}"
+    shares = [code.share for code in answer.summary.codes]
+    assert sum(shares) == pytest.approx(1, abs=1e-3)
+    assert answer.summary.unique_domains.value == 3
+
+
+def test_what_is_no_longer_used_stays_and_is_marked(
+    store: Store, drawn: list[dict[str, Any]]
+) -> None:
+    """A source of the 90 days before is `deprecated`, with the time of its last use; one long gone is not told of."""
+    answer = run("sources", store, now=NOW, where={"": ""})
+    old = answer.rows[-1]
+    assert (old.operation, old.state, old.calls.value) == ("GET /old", "deprecated", 0)
+    assert old.last_used_at == NOW - timedelta(days=20)
+    assert (answer.summary.active, answer.summary.deprecated) == (2, 1)
+    short = run("sources", store, now=NOW, where={"": ""}, lookback_days=10)
+    assert [row.operation for row in short.rows] == ["GET /a", "GET /b"]
+
+
+def test_a_source_may_say_that_it_is_deprecated(store: Store) -> None:
+    """`headgate.deprecated` marks a source that is still used."""
+    add_spans(store, [{"SpanAttributes": {"headgate.deprecated": "true"}}, {"SpanName": "new"}])
+    answer = run("sources", store, now=NOW, where={"": ""})
+    assert {row.operation: row.state for row in answer.rows} == {
+        "buy": "deprecated",
+        "new": "active",
+    }
+
+
+def test_one_source_by_name(store: Store, drawn: list[dict[str, Any]]) -> None:
+    """get_source_performance gives the report's row; an unknown or ambiguous source is answered with what there is."""
+    row = get_source_performance("GET /a", "24h", store=store, now=NOW, where={"": ""})
+    assert row == next(
+        r for r in run("sources", store, now=NOW, where={"": ""}, operation="GET /a").rows
+    )
+    domain = get_source_performance("h1.example", "24h", by="server.address", store=store, now=NOW)
+    assert domain.calls.value == sum(
+        use["SpanAttributes"].get("server.address") == "h1.example" for use in drawn
+    )
+    with pytest.raises(ReportError, match=r"h9\.example.*there are: h"):
+        get_source_performance("h9.example", "24h", by="server.address", store=store, now=NOW)
+    add_spans(store, [{"SpanName": "GET /a", "ServiceName": "till"}])
+    with pytest.raises(ReportError, match="give service= one of: shop, till"):
+        get_source_performance("GET /a", "24h", store=store, now=NOW, where={"": ""})
