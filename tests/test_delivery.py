@@ -20,7 +20,7 @@ from headgate.collector.plan import Plan, mark_inserted, read_plan, write_plan
 from headgate.collector.policy import Policy
 from headgate.collector.process import Request, process, process_sampled
 from headgate.collector.quarantine import Quarantine
-from headgate.collector.rules import NS_PER_DAY, Rules
+from headgate.collector.rules import NS_PER_DAY, Identity, Rules
 from headgate.collector.sampling import Sampler
 from headgate.collector.segment import Segment
 from headgate.collector.signals import Signal
@@ -57,9 +57,9 @@ class Deliverer:
             monotonic_s=time.monotonic,
         )
 
-    def deliver(self, segment, policy=None):
+    def deliver(self, segment, policy=None, rules=RULES):
         sampler = self.sampler(policy)
-        delivery_ = Delivery(self._store, self.quarantine, sampler, RULES, retry_s=0.001)
+        delivery_ = Delivery(self._store, self.quarantine, sampler, rules, retry_s=0.001)
         delivered = delivery_.deliver(segment)
         sampler.persist()
         return delivered
@@ -393,3 +393,31 @@ def test_a_store_that_cannot_be_opened_is_waited_for():
 
     with pytest.raises(Retryable):
         writer.insert_block(Away(), "token", Block("t", 1, b""))
+
+
+def test_settings_that_change_before_a_repeat(deliverer, store, monkeypatch):
+    """A segment that was begun is finished by the rules of its plan; with another key it is put aside whole."""
+    segment, locked = deliverer.segment(range(1, 21)), deliverer.segment([31], [32])
+    counting = replace(RULES, dimensions=(("where", ("service.name",)),))
+    hashing = replace(counting, identity=Identity(key=b"k" * 16))
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "mark_inserted", _kill)
+        for rules, begun in ((counting, segment), (hashing, locked)):
+            with pytest.raises(SystemExit):
+                deliverer.deliver(begun, rules=rules)
+    plain = replace(RULES, dimensions=(), identity=Identity(user=("other",)))
+    deliverer.deliver(segment, rules=plain)
+    users = store.client().query("SELECT DISTINCT UserId FROM events ORDER BY UserId").result_rows
+    assert users == [(f"user {number}",) for number in range(7)]
+    rows = "SELECT Dimension, Value, sum(Calls) FROM dimension_quarter GROUP BY ALL"
+    assert store.client().query(rows).result_rows == [("where", "shop", 20)]
+    deliverer.deliver(locked, rules=plain)
+    assert f"{locked.file.path.name}" in deliverer.kept()
+    assert (
+        b"k" * 16
+        not in (deliverer._directory / "quarantine" / locked.file.plan_path.name).read_bytes()
+    )
+
+
+def _kill(*_):
+    raise SystemExit

@@ -13,6 +13,7 @@ import twin_values as values
 
 from headgate.collector.rules import Rules
 from headgate.collector.signals import Signal
+from headgate.store.columns import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ def tables(requests: Sequence[Request], rules: Rules = Rules()) -> Tables:  # no
                 uses += [use] if use else []
         for table, more in twin_uses.tables(uses).items():
             put(table, *more)
-        put("ledger", *_ledger(signal, chosen, messages))
+        put("ledger", *_ledger(signal, chosen, messages, rules))
     return rows
 
 
@@ -199,8 +200,14 @@ def _point(kind: str, data: Any, point: Any) -> Row:
 _ROWS = {Signal.TRACES: _spans, Signal.LOGS: _logs, Signal.METRICS: _points}
 
 
-def _ledger(signal: Signal, requests: Sequence[Request], messages: Sequence[Any]) -> list[Row]:
-    """Count items and bytes by minute and service; bytes before a batch are the batch's, the last has the rest."""
+def _ledger(
+    signal: Signal, requests: Sequence[Request], messages: Sequence[Any], rules: Rules
+) -> list[Row]:
+    """Count items and bytes by minute and service; bytes before a batch are the batch's, the last has the rest.
+
+    Corrected times are counted in rows of their own.
+    """
+    corrected: dict[tuple[int, bytes], int] = {}
     counts: dict[tuple[int, bytes], list[int]] = {}
     held = 0
     entry = None
@@ -215,25 +222,41 @@ def _ledger(signal: Signal, requests: Sequence[Request], messages: Sequence[Any]
             entry = counts.setdefault(key, [0, 0])
             entry[0] += sum(map(_items, _scopes(batch)))
             entry[1] += held + stop - end
+            for scoped in _scopes(batch):
+                wrong = sum(
+                    _is_corrected(item, request.arrival_ns, rules) for item in _each(scoped)
+                )
+                corrected[key] = corrected.get(key, 0) + wrong
             held, end = 0, stop
         held += len(request.body) - end
     if entry is None:
         return []
     entry[1] += held
+
+    def row(minute: int, service: bytes, **counted: int) -> Row:
+        nothing = dict.fromkeys((c.name for c in COLUMNS["ledger"]), 0)
+        who = {"Time": minute, "Signal": signal.encode(), "ServiceName": service}
+        return nothing | who | counted
+
     return [
-        {
-            "Time": minute,
-            "Signal": signal.encode(),
-            "ServiceName": service,
-            "Received": items,
-            "Stored": items,
-            "ReceivedBytes": size,
-            "StoredBytes": size,
-            **dict.fromkeys(("SampledOut", "Rejected", "Duplicate"), 0),
-            **dict.fromkeys(("SampledOutBytes", "RejectedBytes", "DuplicateBytes"), 0),
-        }
-        for (minute, service), (items, size) in counts.items()
+        *(
+            row(*key, Received=items, Stored=items, ReceivedBytes=size, StoredBytes=size)
+            for key, (items, size) in counts.items()
+        ),
+        *(row(*key, Corrected=wrong) for key, wrong in corrected.items() if wrong),
     ]
+
+
+def _is_corrected(item: Any, arrival_ns: int, rules: Rules) -> bool:
+    """Return whether an item's time or duration is not stored as it came."""
+    fields = item.DESCRIPTOR.fields_by_name
+    if "start_time_unix_nano" in fields and "trace_id" in fields:
+        start, end = item.start_time_unix_nano, item.end_time_unix_nano
+        time_ns = twin_uses.believed(rules, arrival_ns, start, end)
+        return time_ns != start or (twin_uses.duration(item, rules) == 0 and end != start)
+    names = ("time_unix_nano", "observed_time_unix_nano")
+    times = [getattr(item, name) for name in names if name in fields]
+    return not any(twin_uses.believed(rules, arrival_ns, t) == t for t in times)
 
 
 def _scopes(batch: Any) -> Any:
@@ -243,12 +266,16 @@ def _scopes(batch: Any) -> Any:
 
 
 def _items(scoped: Any) -> int:
+    return len(_each(scoped))
+
+
+def _each(scoped: Any) -> list[Any]:
     if "spans" in scoped.DESCRIPTOR.fields_by_name:
-        return len(scoped.spans)
+        return list(scoped.spans)
     if "log_records" in scoped.DESCRIPTOR.fields_by_name:
-        return len(scoped.log_records)
+        return list(scoped.log_records)
     kinds = [(metric, metric.WhichOneof("data")) for metric in scoped.metrics]
-    return sum(len(getattr(metric, kind).data_points) for metric, kind in kinds if kind)
+    return [point for metric, kind in kinds if kind for point in getattr(metric, kind).data_points]
 
 
 def batch_ends(body: bytes) -> Iterator[int]:

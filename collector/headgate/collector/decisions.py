@@ -27,12 +27,16 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Of one part: the thresholds of its traces and logs (None: it has none), that of its events, its history."""
+    """Of one part: the thresholds of its traces and logs (None: it has none), that of its events, its history.
+
+    `refused` are the names that are counted as `__other__` (headgate.collector.cardinality).
+    """
 
     traces: Thresholds | None
     logs: Thresholds | None
     events: int
     history: Block | None
+    refused: NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Decisions:
                 "logs": put_thresholds(part.logs),
                 "events": part.events,
                 "history": part.history and [put(part.history.data), part.history.rows],
+                "refused": put(part.refused.astype("<u8").tobytes()),
             }
             for name, part in self.parts.items()
         }
@@ -89,5 +94,6 @@ class Decisions:
             traces, logs = take_thresholds(part["traces"]), take_thresholds(part["logs"])
             history = part["history"]
             block = history and Block("sampling_history", history[1], take(history[0]))
-            parts[name] = Chosen(traces, logs, part["events"], block)
+            refused = np.frombuffer(take(part["refused"]), "<u8").astype(np.uint64)
+            parts[name] = Chosen(traces, logs, part["events"], block, refused)
         return cls(parts, States.from_bytes(take(written["states"])))

@@ -48,8 +48,9 @@ class Delivered:
 
 @dataclass(slots=True)
 class _Attempt:
-    """One attempt at a segment: `earlier` is what its plan has chosen, the others grow part by part."""
+    """One attempt at a segment, by `rules`: `earlier` is what its plan has chosen, the others grow part by part."""
 
+    rules: Rules
     earlier: Decisions | None
     states: States | None
     delivered: Delivered = field(default_factory=Delivered)
@@ -144,14 +145,17 @@ class Delivery:
         """Start from what the plan has chosen, or where the sampler is now; a plan without choices keeps everything."""
         if planned is None:
             if self._sampler is None:
-                return _Attempt(None, None)
+                return _Attempt(self._rules, None, None)
             self._sampler.refresh(self._store)
-            return _Attempt(None, self._sampler.states)
+            return _Attempt(self._rules, None, self._sampler.states)
+        rules = self._rules
         try:
+            if planned.rules:
+                rules = Rules.from_json(planned.rules, self._rules.identity.key)
             earlier = Decisions.from_bytes(planned.sampling) if planned.sampling else None
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise _of_another_version(segment) from error
-        return _Attempt(earlier, None if earlier is None else earlier.states)
+        return _Attempt(rules, earlier, None if earlier is None else earlier.states)
 
     def _plan(
         self,
@@ -164,7 +168,7 @@ class Delivery:
         sampling = b""
         if attempt.states is not None and planned is None:
             sampling = Decisions(attempt.chosen, attempt.states).to_bytes()
-        plan = Plan(code_version(), tuple(blocks), sampling)
+        plan = Plan(code_version(), tuple(blocks), sampling, attempt.rules.to_json())
         if planned is None:
             write_plan(segment.file.plan_path, plan)
         elif not plan.continues(planned[0]):
@@ -204,13 +208,13 @@ class Delivery:
         if earlier is not None and name in earlier.parts:
             repeated = Sampling(Policy(), 1, earlier.states, name, earlier.parts[name])
             try:
-                return process_sampled(requests, entries, self._rules, repeated)
+                return process_sampled(requests, entries, attempt.rules, repeated)
             except NotChosen as error:
                 log.warning("part %s is sampled anew: %s", name, error)
         if sampler is None or attempt.states is None:
-            return process_sampled(requests, entries, self._rules, None)
+            return process_sampled(requests, entries, attempt.rules, None)
         return process_sampled(
-            requests, entries, self._rules, sampler.sampling(name, attempt.states)
+            requests, entries, attempt.rules, sampler.sampling(name, attempt.states)
         )
 
     def _put_aside(self, name: str, request: Request, delivered: Delivered) -> Entry:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headgate.collector.cardinality import OTHER
 from headgate.collector.grouping import group, packed, relative
 from headgate.collector.heap import Heap, intern
 from headgate.collector.keyed import Keyed, find, text_at
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 QUARTER_S = 900
-OTHER = b"__other__"
 LONGEST = 256
 """Bytes of the longest value that is counted by itself; longer ones are counted under `__other__`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import astuple, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from headgate.collector.signals import Signal
 from headgate.collector.times import NS_PER_SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from headgate.collector.uses import Names
 
 FATES = ("Stored", "SampledOut", "Rejected", "Duplicate")
+NOTES = ("Other", "Corrected")
+"""What else is counted of items, whatever their fate: names counted as `__other__`, and times that were corrected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`items` items and `size` bytes of one signal and service, arrived in one minute, and their fate."""
+    """`items` items and `size` bytes of one signal and service, arrived in one minute, and their fate or a note."""
 
     minute_s: int
     signal: Signal
@@ -100,11 +103,13 @@ def ledger_entries(
     services: Names,
     items: NDArray[np.int64],
     out: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    notes: Mapping[str, NDArray[np.int64]] = MappingProxyType({}),
 ) -> list[Entry]:
     """Return what became of `requests`, decoded together; `services` and `items` are by resource batch.
 
     The bytes of a request that belong to no resource batch (a few at its front) go to its first service. `out` are the
-    items and bytes of `sampled_out`; what a batch has beside its items is stored as long as any of these is.
+    items and bytes of `sampled_out`; what a batch has beside its items is stored as long as any of these is. `notes`
+    are items by resource batch, for NOTES.
     """
     ends = np.cumsum([len(request.body) for request in requests])
     minutes = np.array([minute_of(request.arrival_ns) for request in requests])
@@ -123,6 +128,7 @@ def ledger_entries(
     for fate, counts, octets in (
         ("Stored", items - out_items, size - out_size),
         ("SampledOut", out_items, out_size),
+        *((note, counts, np.zeros_like(size)) for note, counts in notes.items()),
     ):
         columns = (minute, services.code, counts, octets)
         for at, service, count, total in zip(*(c.tolist() for c in columns), strict=True):
@@ -132,7 +138,7 @@ def ledger_entries(
 
 
 def ledger_block(entries: Sequence[Entry]) -> list[Block]:
-    """Encode entries as one block, received being the sum of all fates; no block when there are none."""
+    """Encode entries as one block, received being the sum of all fates, not of notes; no block when there are none."""
     if not entries:
         return []
     heap = Heap(np.empty(0, np.uint8))
@@ -149,15 +155,17 @@ def ledger_block(entries: Sequence[Entry]) -> list[Block]:
 
     items = np.array([entry.items for entry in entries], np.uint64)
     size = np.array([entry.size for entry in entries], np.uint64)
+    fate = np.array([entry.fate in FATES for entry in entries])
     columns = {
         "Time": encode_numbers(np.array([entry.minute_s for entry in entries], np.uint32)),
         "Signal": words([entry.signal.encode() for entry in entries]),
         "ServiceName": words([entry.service for entry in entries]),
-        "Received": encode_numbers(items),
-        "ReceivedBytes": encode_numbers(size),
+        "Received": encode_numbers(np.where(fate, items, np.uint64(0))),
+        "ReceivedBytes": encode_numbers(np.where(fate, size, np.uint64(0))),
     }
-    for fate in FATES:
-        mine = np.array([entry.fate == fate for entry in entries])
-        columns[fate] = encode_numbers(np.where(mine, items, np.uint64(0)))
-        columns[f"{fate}Bytes"] = encode_numbers(np.where(mine, size, np.uint64(0)))
+    for name in (*FATES, *NOTES):
+        mine = np.array([entry.fate == name for entry in entries])
+        columns[name] = encode_numbers(np.where(mine, items, np.uint64(0)))
+        if name in FATES:
+            columns[f"{name}Bytes"] = encode_numbers(np.where(mine, size, np.uint64(0)))
     return [make_block("ledger", len(entries), columns)]

@@ -141,8 +141,8 @@ def metric_blocks(
     metrics: Metrics,
     arrivals: Callable[[Ranges], NDArray[np.int64]],
     rules: Rules,
-) -> tuple[list[Block], Names, NDArray[np.int64]]:
-    """Return the blocks, the service of each resource batch, and the number of points of each resource batch.
+) -> tuple[list[Block], Names, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the blocks; by resource batch the service, the number of points, and of those with a corrected time.
 
     `arrivals` tells when the messages of some ranges arrived.
     """
@@ -152,14 +152,17 @@ def metric_blocks(
         levels += [points.attributes, points.exemplar_attributes]
     resource, scope, *keyed = hashed(heap, rules.identity, key_attributes(heap, levels))
     services = service_names(heap, resource)
-    items = np.zeros(len(batches.resource_batch), np.int64)
+    items, corrected = np.zeros((2, len(batches.resource_batch)), np.int64)
     blocks = []
     for number, points in enumerate(metrics.points):
         if not len(points.point):
             continue
         resource_row = batches.scope_resource[metrics.metric_scope[points.metric]]
         items += np.bincount(resource_row, minlength=items.size)
-        time_ns, _ = believed(arrivals(points.place), rules, points.point.uint64("time_unix_nano"))
+        time_ns, doubted = believed(
+            arrivals(points.place), rules, points.point.uint64("time_unix_nano")
+        )
+        corrected += np.bincount(resource_row[doubted], minlength=items.size)
         size = row_sizes(batches, points.place, resource_row)
         for batch in batches_by_day(time_ns, size):
             rows = np.arange(len(points.point)) if batch is None else batch
@@ -172,7 +175,7 @@ def metric_blocks(
             if points.exemplar is not None:
                 columns |= _exemplars(heap, points, points.exemplar, keyed[2 * number + 1], rows)
             blocks.append(make_block(f"otel_metrics_{points.kind}", rows.size, columns))
-    return blocks, services, items
+    return blocks, services, items, corrected
 
 
 def _common(

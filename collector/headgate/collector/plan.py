@@ -1,6 +1,7 @@
 """What is to be inserted for a segment, written down before the first insert, and how far that has come.
 
-A plan holds what sampling has chosen, and the sampler's state after the segment: a repeat keeps the same rows.
+A plan holds the rules by which rows are derived, what sampling has chosen, and the sampler's state after the segment: a
+repeat makes and keeps the same rows, also when the settings have changed in between.
 
 Exactly once rests on a repeat sending the same rows under the same tokens, and on ClickHouse remembering the tokens.
 The same code makes the same rows; a later version may not: a repeat that would divide them differently is refused, so
@@ -32,12 +33,14 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class Plan:
     """`blocks` are (token, rows) in the order of insertion; `code` identifies what made them.
 
-    `sampling` are the bytes of `headgate.collector.decisions`, empty where nothing was sampled.
+    `sampling` are the bytes of `headgate.collector.decisions`, empty where nothing was sampled; `rules` those by which
+    rows were derived, as JSON, empty where a plan is of before there were any.
     """
 
     code: str
     blocks: tuple[tuple[str, int], ...]
     sampling: bytes = b""
+    rules: str = ""
 
     def continues(self, earlier: Plan) -> bool:
         """Return whether this may finish what `earlier` began: the same tokens for the same rows.
@@ -61,7 +64,7 @@ def read_plan(path: Path) -> tuple[Plan, int] | None:
         sampling, marks = rest[:size], rest[size:]
         whole = end and xxhash.xxh3_64_intdigest(sampling) == written.get("checksum", _NOTHING)
         blocks = tuple((token, rows) for token, rows in written["blocks"])
-        plan = Plan(written["code"], blocks, sampling)
+        plan = Plan(written["code"], blocks, sampling, written.get("rules", ""))
         boot = written["boot"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
@@ -74,6 +77,7 @@ def write_plan(path: Path, plan: Plan) -> None:
         "code": plan.code,
         "boot": boot_id(),
         "blocks": plan.blocks,
+        "rules": plan.rules,
         "size": len(plan.sampling),
         "checksum": xxhash.xxh3_64_intdigest(plan.sampling),
     }

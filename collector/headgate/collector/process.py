@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headgate.collector.cardinality import Guard, Names
+from headgate.collector.counted import counted, counted_services
 from headgate.collector.derive import (
     DerivedLogs,
     DerivedSpans,
@@ -21,7 +23,7 @@ from headgate.collector.derive import (
     derive_spans,
     heap_of,
 )
-from headgate.collector.dimension import dimensions_of
+from headgate.collector.dimension import Dimension, dimensions_of
 from headgate.collector.event_block import event_blocks
 from headgate.collector.identity import hashed
 from headgate.collector.ledger import Entry, ledger_block, ledger_entries, sampled_out
@@ -43,9 +45,11 @@ if TYPE_CHECKING:
 
     from headgate.collector.block import Block
     from headgate.collector.decisions import Chosen
-    from headgate.collector.derive import Rows
     from headgate.collector.sample import Sample, Sampling
     from headgate.collector.states import States
+    from headgate.collector.uses import Uses
+
+_NS_PER_HOUR = 3_600_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +99,79 @@ def process_sampled(
     spans = derive_spans(of[Signal.TRACES], rules) if of[Signal.TRACES] else None
     logs = derive_logs(of[Signal.LOGS], rules) if of[Signal.LOGS] else None
     samples = Samples() if sampling is None else sample(spans, logs, sampling)
+    guard = _guard(requests, sampling)
     blocks: list[Block] = []
     entries = list(rejected)
     out: Counter[Signal] = Counter()
     if spans is not None:
-        blocks += _traces(spans, rules, samples)
-        entries += _entries(Signal.TRACES, of[Signal.TRACES], spans.rows, samples.spans, out)
+        names = _Named(spans, guard, rules)
+        blocks += _traces(spans, rules, samples, names)
+        entries += _entries(Signal.TRACES, of[Signal.TRACES], names, samples.spans, out)
     if of[Signal.METRICS]:
         heap = heap_of(of[Signal.METRICS])
         metrics = decode_metrics(heap.buffer)
-        made, services, items = metric_blocks(
+        made, services, items, corrected = metric_blocks(
             heap, metrics, partial(arrivals, of[Signal.METRICS]), rules
         )
         blocks += made
+        services, refused = counted_services(heap, services, items, guard, rules.limits)
+        notes = {"Other": np.where(refused, items, 0), "Corrected": corrected}
         entries += ledger_entries(
-            heap, Signal.METRICS, of[Signal.METRICS], metrics.batches, services, items
+            heap, Signal.METRICS, of[Signal.METRICS], metrics.batches, services, items, notes=notes
         )
     if logs is not None:
-        blocks += _logs(logs, rules, samples)
-        entries += _entries(Signal.LOGS, of[Signal.LOGS], logs.rows, samples.logs, out)
+        names = _Named(logs, guard, rules)
+        blocks += _logs(logs, rules, samples, names)
+        entries += _entries(Signal.LOGS, of[Signal.LOGS], names, samples.logs, out)
     if samples.chosen is not None and samples.chosen.history is not None:
         blocks.append(samples.chosen.history)
     blocks += ledger_block(entries)
-    return Processed(blocks, out, samples.chosen, samples.states)
+    chosen = samples.chosen and replace(samples.chosen, refused=guard.refused)
+    states = samples.states and replace(samples.states, names=guard.names)
+    return Processed(blocks, out, chosen, states)
 
 
-def _traces(derived: DerivedSpans, rules: Rules, samples: Samples) -> list[Block]:
+def _guard(requests: Sequence[Request], sampling: Sampling | None) -> Guard:
+    """Return what limits names: it begins where the last segment ended, or repeats what the plan has chosen."""
+    hour = requests[0].arrival_ns // _NS_PER_HOUR if requests else 0
+    if sampling is None:
+        return Guard(Names.none(), hour)
+    return Guard(
+        sampling.states.names, hour, None if sampling.chosen is None else sampling.chosen.refused
+    )
+
+
+class _Named:
+    """A signal's rows with the services as they are counted; `other` are the items of each resource that are not."""
+
+    def __init__(self, derived: DerivedSpans | DerivedLogs, guard: Guard, rules: Rules) -> None:
+        self.rows = rows = derived.rows
+        self._guard, self._rules = guard, rules
+        self.items = np.bincount(rows.resource_row, minlength=len(rows.batches.resource_batch))
+        self.services, refused = counted_services(
+            rows.heap, rows.services, self.items, guard, rules.limits
+        )
+        self.other = np.where(refused, self.items, 0)
+        self._refused = refused
+
+    def count(self, uses: Uses, dimensions: list[Dimension]) -> list[Block]:
+        """Return the rollups of uses, with their names as they are counted."""
+        resource_row = self.rows.resource_row[uses.source]
+        found = counted(
+            self.rows.heap,
+            uses,
+            dimensions,
+            self.services.take(resource_row),
+            self._guard,
+            self._rules.limits,
+        )
+        if found.other.any():
+            other = np.bincount(resource_row[found.other], minlength=self.items.size)
+            self.other = np.where(self._refused, self.items, other)
+        return rollup_blocks(self.rows.heap, found.uses, found.dimensions)
+
+
+def _traces(derived: DerivedSpans, rules: Rules, samples: Samples, names: _Named) -> list[Block]:
     heap, uses, kept = derived.rows.heap, derived.uses, samples.spans
     trace_state = derived.spans.span.text("trace_state")
     keep = None
@@ -142,11 +193,11 @@ def _traces(derived: DerivedSpans, rules: Rules, samples: Samples) -> list[Block
             trace_state,
             keep,
         ),
-        *_uses(replace(derived, uses=uses), rules, samples),
+        *_uses(replace(derived, uses=uses), rules, samples, names),
     ]
 
 
-def _logs(derived: DerivedLogs, rules: Rules, samples: Samples) -> list[Block]:
+def _logs(derived: DerivedLogs, rules: Rules, samples: Samples, names: _Named) -> list[Block]:
     heap, attributes, kept = derived.rows.heap, derived.attributes, samples.logs
     keep = None
     if kept is not None:
@@ -168,11 +219,13 @@ def _logs(derived: DerivedLogs, rules: Rules, samples: Samples) -> list[Block]:
             derived.time_ns,
             keep,
         ),
-        *_uses(derived, rules, samples),
+        *_uses(derived, rules, samples, names),
     ]
 
 
-def _uses(derived: DerivedSpans | DerivedLogs, rules: Rules, samples: Samples) -> list[Block]:
+def _uses(
+    derived: DerivedSpans | DerivedLogs, rules: Rules, samples: Samples, names: _Named
+) -> list[Block]:
     """Encode what is kept of uses, by person, and what is counted."""
     rows, uses = derived.rows, derived.uses
     if not len(uses):
@@ -189,7 +242,7 @@ def _uses(derived: DerivedSpans | DerivedLogs, rules: Rules, samples: Samples) -
     person, threshold = samples.thinning(derived)
     return [
         *event_blocks(rows.heap, uses, derived.attributes, person, threshold),
-        *rollup_blocks(rows.heap, uses, dimensions),
+        *names.count(uses, dimensions),
     ]
 
 
@@ -202,16 +255,18 @@ def _replaced(text: Text, rows: NDArray[np.int64], by: Text) -> Text:
 def _entries(
     signal: Signal,
     requests: Sequence[Request],
-    rows: Rows,
+    names: _Named,
     kept: Sample | None,
     out: Counter[Signal],
 ) -> list[Entry]:
     """Return the ledger's entries of a signal that may be sampled; what is sampled out is added to `out`."""
-    batches = rows.batches
-    items = np.bincount(rows.resource_row, minlength=len(batches.resource_batch))
+    rows, items = names.rows, names.items
     gone = None
     if kept is not None and not kept.kept.all():
         dropped = np.flatnonzero(~kept.kept)
         out[signal] += dropped.size
         gone = sampled_out(rows.resource_row[dropped], rows.size[dropped], items.size)
-    return ledger_entries(rows.heap, signal, requests, batches, rows.services, items, gone)
+    corrected = np.bincount(rows.resource_row[rows.corrected], minlength=items.size)
+    notes = {"Other": names.other, "Corrected": corrected}
+    services = names.services
+    return ledger_entries(rows.heap, signal, requests, rows.batches, services, items, gone, notes)

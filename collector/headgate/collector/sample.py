@@ -151,6 +151,7 @@ def sample(spans: DerivedSpans | None, logs: DerivedLogs | None, sampling: Sampl
         None if of_logs is None else of_logs.thresholds,
         threshold,
         history_block(accounts, states.collector, sampling.collectors) if accounts else None,
+        np.empty(0, np.uint64),
     )
     after = states.after(
         _following(of_spans, states.traces), _following(of_logs, states.logs), window

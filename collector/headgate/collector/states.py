@@ -1,4 +1,4 @@
-"""What a collector's sampler knows between two segments: of traces, of logs, of events, and who it is."""
+"""What a collector knows between two segments: of traces, logs and events, the names it counts, and who it is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import lz4.block
 import numpy as np
 
+from headgate.collector.cardinality import Names
 from headgate.collector.sampler import State, Window
 from headgate.collector.sampler.window import BUCKETS
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HEADER = struct.Struct("<4sQ16sIIq")
-_MAGIC = b"HGC1"
+_MAGIC = b"HGC2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class States:
     traces: State
     logs: State
     events: Window
+    names: Names
 
     @classmethod
     def new(cls, new_id: Callable[[], str]) -> States:
@@ -39,14 +41,15 @@ class States:
             State.new(int(keys[:16], 16)),
             State.new(int(keys[16:], 16)),
             Window.empty(),
+            Names.none(),
         )
 
     def after(self, traces: State, logs: State, events: Window) -> States:
-        """Return the states after one more segment."""
+        """Return the states after one more segment, but for its names."""
         return replace(self, sequence=self.sequence + 1, traces=traces, logs=logs, events=events)
 
     def to_bytes(self) -> bytes:
-        """Return the states as bytes, from which `from_bytes` makes the same again; at most 2 MB."""
+        """Return the states as bytes, from which `from_bytes` makes the same again; at most 4 MB."""
         traces, logs = self.traces.to_bytes(), self.logs.to_bytes()
         sums = self.events.sums.astype("<f8").tobytes()
         header = _HEADER.pack(
@@ -57,7 +60,8 @@ class States:
             len(logs),
             self.events.head,
         )
-        packed: bytes = lz4.block.compress(header + traces + logs + sums)
+        names = self.names.to_bytes()
+        packed: bytes = lz4.block.compress(header + traces + logs + sums + names)
         return packed
 
     @classmethod
@@ -70,7 +74,8 @@ class States:
             raise ValueError(f"These bytes hold no sampler's states: {error}.") from error
         start = _HEADER.size
         ends = (start + traces, start + traces + logs)
-        sums = np.frombuffer(plain[ends[1] :], "<f8").astype(np.float64)
+        names = ends[1] + 8 * 4 * BUCKETS
+        sums = np.frombuffer(plain[ends[1] : names], "<f8").astype(np.float64)
         if magic != _MAGIC or sums.size != 4 * BUCKETS:
             raise ValueError(f"These bytes start with {magic!r}: no sampler's states.")
         return cls(
@@ -79,4 +84,5 @@ class States:
             State.from_bytes(plain[start : ends[0]]),
             State.from_bytes(plain[ends[0] : ends[1]]),
             Window(head, sums.reshape(BUCKETS, 4)),
+            Names.from_bytes(plain[names:]),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.cli.settings import ConfigurationError
-from headgate.collector.rules import NS_PER_DAY, PER_HUNDRED, Identity, Rules, check_key
+from headgate.collector.rules import NS_PER_DAY, PER_HUNDRED, Identity, NameLimits, Rules, check_key
 
 if TYPE_CHECKING:
     from headgate.cli.settings import ServeSettings
@@ -32,6 +32,9 @@ def rules_of(settings: ServeSettings) -> Rules:
     return Rules(
         dimensions=tuple((name, keys) for name, keys in settings.dimensions.items() if keys),
         identity=identity,
+        limits=NameLimits(
+            settings.max_services, settings.max_operations, settings.max_dimension_values
+        ),
         oldest_ns=settings.max_age_days * NS_PER_DAY,
         newest_ns=settings.max_ahead_minutes * _NS_PER_MINUTE,
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+_OTHER = "; what comes after them is counted as `__other__`."
 # "Input should be a valid integer, unable to ...", "Input is not a valid path for <class ...>"
 _BOUND = re.compile(r"Input (?:should be|is not) ([^,<]*?)(?:,| for <|$)")
 
@@ -77,6 +78,21 @@ class ServeSettings(BaseModel):
         dict(DIMENSIONS),
         description="What to count by: a name, and the attributes of which the first counts that a use or its resource"
         " has. `/100` after an attribute counts its integer in hundreds: 404 as `4xx`.",
+    )
+    max_services: int = Field(
+        1000, gt=0, le=100_000, description=f"Most services counted by name within an hour{_OTHER}"
+    )
+    max_operations: int = Field(
+        1000,
+        gt=0,
+        le=100_000,
+        description=f"Most operations of a service counted by name within an hour{_OTHER}",
+    )
+    max_dimension_values: int = Field(
+        1000,
+        gt=0,
+        le=100_000,
+        description=f"Most values of a dimension and service counted by name within an hour{_OTHER}",
     )
     max_age_days: int = Field(
         90,

@@ -223,6 +223,8 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = MappingProxyType(
             SampledOutBytes="UInt64",
             RejectedBytes="UInt64",
             DuplicateBytes="UInt64",
+            Other="UInt64",
+            Corrected="UInt64",
         ),
         "sampling_history": (
             *_columns(
