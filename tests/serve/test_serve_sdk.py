@@ -345,7 +345,7 @@ def log_row(readable: ReadableLogRecord) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def exchange(start, read):
     """Send all three signals over all transports to one server; return what was sent and what it stored."""
-    server = start()
+    server = start(config={"max_ahead_minutes": 52_000_000})  # some times are of the year 2100
     sent: dict[str, Any] = {}
     for transport in TRANSPORTS:
         spans, metrics, logs = exporters(server, transport)

@@ -103,7 +103,7 @@ class ServeSettings(BaseModel):
     max_ahead_minutes: int = Field(
         60,
         ge=0,
-        le=1440,
+        le=52_596_000,
         description="What is said to happen later than this after its arrival is given the time of the arrival.",
     )
     user_attributes: tuple[str, ...] = Field(
