@@ -35,6 +35,7 @@ check: $(READY)  ## lint, formatting, types, import rules, generated docs
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## measure, as ratios within one run
+	$(BIN)/headgate bench ingest
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/instrumentation.py

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from rich.console import Console
 from rich.table import Table
-from traffic import trace_request
 
+from headgate.cli.bench.traffic import trace_request
 from headgate.collector.check import check
 from headgate.collector.decode import decode_traces
 from headgate.collector.process import Request, process

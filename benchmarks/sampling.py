@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from traffic import SPANS_PER_TRACE, trace_request
 
+from headgate.cli.bench.traffic import SPANS_PER_TRACE, trace_request
 from headgate.collector.heap import Heap
 from headgate.collector.kernel import as_buffer
 from headgate.collector.process import Request, process

@@ -101,7 +101,6 @@ def simple_pair(base: int, position: int, end: int) -> bool:
     if size < 4 or byte_at(base, position) != 0x0A:
         return False
     value = position + 2 + byte_at(base, position + 1)
-    # A length of two bytes would make these differ, unless the rest were as long as that: then it is a valid pair too.
     if byte_at(base, position + 1) >= 0x80 or end - value < 2 or byte_at(base, value) != 0x12:
         return False
     size = byte_at(base, value + 1)

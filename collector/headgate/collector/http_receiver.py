@@ -48,8 +48,8 @@ log = logging.getLogger(__name__)
 PROTOBUF, JSON = b"application/x-protobuf", b"application/json"
 _PATHS = {f"/v1/{signal}": signal for signal in Signal}
 _THREADS = 4
-# What takes less time than handing it to a thread and back: checking 64 KiB takes about as long.
-_SMALL = 64 << 10
+# What takes less time than handing it to a thread and back: checking and compressing 256 KiB takes about as long.
+_SMALL = 256 << 10
 
 
 class HttpReceiver:

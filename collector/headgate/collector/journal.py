@@ -30,6 +30,7 @@ import os
 import queue
 import re
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,10 +92,13 @@ class Journal:
         limit_bytes: int,
         reserve_bytes: int,
         sealed: Callable[[SegmentFile], None],
+        gather_s: float = 0.002,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare the directory; `sealed` is called, in the journal's thread, with each segment that is closed.
 
-        The journal holds `limit_bytes` at most, and leaves `reserve_bytes` of the disk free.
+        The journal holds `limit_bytes` at most, and leaves `reserve_bytes` of the disk free. Syncs follow each other
+        after `gather_s` at the earliest: what comes in between is synced together, what comes alone at once.
         """
         self._directory = directory
         self._clock_ns = clock_ns
@@ -102,6 +106,8 @@ class Journal:
         self._limit_bytes = limit_bytes
         self._reserve_bytes = reserve_bytes
         self._sealed = sealed
+        self._gather_s = gather_s
+        self._monotonic_s = monotonic_s
         self._queue: queue.SimpleQueue[Append | str] = queue.SimpleQueue()
         self._current: SegmentFile | None = None
         self._descriptor = -1
@@ -176,8 +182,12 @@ class Journal:
 
     def _run(self) -> None:
         running = True
+        synced_s = float("-inf")
         while running:
             orders = [self._queue.get()]
+            wait_s = synced_s + self._gather_s - self._monotonic_s()
+            if wait_s > 0:
+                time.sleep(wait_s)
             while not self._queue.empty():
                 orders.append(self._queue.get())
             group: list[Append] = []
@@ -190,6 +200,7 @@ class Journal:
                 self._close_current()
                 running = running and order != "close"
             self._commit(group)
+            synced_s = self._monotonic_s()
 
     def _commit(self, group: list[Append]) -> None:
         """Write and sync a group of records; on failure none of them is there and their senders are told."""

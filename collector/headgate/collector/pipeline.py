@@ -61,6 +61,7 @@ class Pipeline:
         monotonic_s: Callable[[], float],
         new_id: Callable[[], str],
         make_durable: Callable[[], None],
+        when_idle: Callable[[], None] = lambda: None,
         limits: Limits = Limits(),  # noqa: B008  # frozen
         sampler: Sampler | None = None,
         room: Room | None = None,
@@ -68,9 +69,9 @@ class Pipeline:
     ) -> None:
         """Use `directory` for the journal; `new_id` returns 32 random hex digits.
 
-        `make_durable` returns when what the store has taken is on its disk, or raises OSError. Without a sampler
-        everything is kept. `room` is what bounds the memory, where other pipelines share it; it has
-        `limits.memory_bytes` unless given.
+        `make_durable` returns when what the store has taken is on its disk, or raises OSError; `when_idle` is called
+        when everything is stored and released. Without a sampler everything is kept. `room` is what bounds the
+        memory, where other pipelines share it; it has `limits.memory_bytes` unless given.
         """
         self.room = room or Room(limits.memory_bytes)
         self._database = store.database
@@ -88,6 +89,7 @@ class Pipeline:
         self._retransmissions = Retransmissions(directory)
         self._sampler = sampler
         self._make_durable = make_durable
+        self._when_idle = when_idle
         self._releaser = Releaser(self._journal, self._retransmissions, self._before_release)
         self.quarantine = Quarantine(directory / "quarantine")
         self._delivery = Delivery(store, self.quarantine, sampler, rules)
@@ -334,6 +336,10 @@ class Pipeline:
         while True:
             if self._releaser.due(self._clock_ns()):
                 self._releaser.release(self._clock_ns())
+                with self._changed:
+                    idle = not self._waiting and not self._filling
+                if idle:
+                    self._when_idle()
             with self._changed:
                 if self._finished:
                     return None

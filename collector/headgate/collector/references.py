@@ -21,8 +21,8 @@ class Text:
     def __len__(self) -> int:
         return int(self.offset.size)
 
-    def take(self, index: NDArray[Any]) -> Text:
-        """Return the strings at `index` (integers or a mask)."""
+    def take(self, index: NDArray[Any] | slice) -> Text:
+        """Return the strings at `index` (integers, a mask or a slice)."""
         return Text(self.offset[index], self.length[index])
 
 

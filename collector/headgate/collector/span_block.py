@@ -87,6 +87,8 @@ def span_blocks(  # one argument a level of OTLP
     blocks = []
     for batch in batches_by_day(uses.time_ns[keep], size[keep]):
         rows = keep if batch is None else keep[batch]
+        # Of everything in its order nothing has to be picked, which would copy every column.
+        pick = slice(None) if batch is None and keep.size == len(spans) else rows
         blocks.append(
             _block(
                 heap,
@@ -98,7 +100,8 @@ def span_blocks(  # one argument a level of OTLP
                 link,
                 trace_state,
                 rows,
-                resource_row[rows],
+                pick,
+                resource_row[pick],
             )
         )
     return blocks
@@ -114,28 +117,29 @@ def _block(
     link: Keyed,
     trace_state: Text,
     rows: NDArray[np.int64],
+    pick: NDArray[np.int64] | slice,
     resource_row: NDArray[np.int64],
 ) -> Block:
-    span, scope_row = spans.span, spans.span_scope[rows]
+    span, scope_row = spans.span, spans.span_scope[pick]
     scope = spans.batches.scope
-    status = spans.status.int32("code")[rows]
+    status = spans.status.int32("code")[pick]
     status = np.where((status < 0) | (status >= len(STATUS_CODES)), 0, status)
     columns = {
-        "Timestamp": encode_numbers(uses.time_ns[rows]),
-        "TraceId": encode_hex(heap.buffer, span.text("trace_id").take(rows)),
-        "SpanId": encode_hex(heap.buffer, span.text("span_id").take(rows)),
-        "ParentSpanId": encode_hex(heap.buffer, span.text("parent_span_id").take(rows)),
-        "TraceState": encode_strings(heap.buffer, trace_state.take(rows)),
-        "SpanName": encode_names(heap, uses.operation.take(rows)),
-        "SpanKind": encode_choice(uses.kind[rows], SPAN_KINDS),
-        "ServiceName": encode_names(heap, uses.service.take(rows)),
+        "Timestamp": encode_numbers(uses.time_ns[pick]),
+        "TraceId": encode_hex(heap.buffer, span.text("trace_id").take(pick)),
+        "SpanId": encode_hex(heap.buffer, span.text("span_id").take(pick)),
+        "ParentSpanId": encode_hex(heap.buffer, span.text("parent_span_id").take(pick)),
+        "TraceState": encode_strings(heap.buffer, trace_state.take(pick)),
+        "SpanName": encode_names(heap, uses.operation.take(pick)),
+        "SpanKind": encode_choice(uses.kind[pick], SPAN_KINDS),
+        "ServiceName": encode_names(heap, uses.service.take(pick)),
         "ResourceAttributes": encode_map(heap.buffer, resource, resource_row),
         "ScopeName": encode_strings(heap.buffer, scope.text("name").take(scope_row)),
         "ScopeVersion": encode_strings(heap.buffer, scope.text("version").take(scope_row)),
         "SpanAttributes": encode_map(heap.buffer, attributes, rows),
-        "Duration": encode_numbers(uses.duration_ns[rows]),
+        "Duration": encode_numbers(uses.duration_ns[pick]),
         "StatusCode": encode_choice(status, STATUS_CODES),
-        "StatusMessage": encode_strings(heap.buffer, spans.status.text("message").take(rows)),
+        "StatusMessage": encode_strings(heap.buffer, spans.status.text("message").take(pick)),
         **_events(heap, spans, uses, event, rows),
         **_links(heap, spans, link, rows),
     }

@@ -27,7 +27,7 @@ class Names:
     code: NDArray[Any]
     distinct: Text
 
-    def take(self, index: NDArray[Any]) -> Names:
+    def take(self, index: NDArray[Any] | slice) -> Names:
         """Return the names at `index`."""
         return Names(self.code[index], self.distinct)
 

@@ -34,6 +34,7 @@ COMMANDS = {
         "headgate.cli.sampling:app",
         "Show, set or simulate what is kept of the detail when it is busy.",
     ),
+    "bench": ("headgate.cli.bench:bench", "Measure what ingesting costs on this machine."),
     "import": ("headgate.cli.import_:import_", "Load OTLP files that were written elsewhere."),
 }
 _EXPECTED = (

@@ -156,7 +156,7 @@ class Children:
         for child in self._children:
             child.check()
 
-    def start_collector(self, data: Path) -> tuple[Child, dict[str, str]]:
+    def start_collector(self, data: Path, *options: str) -> tuple[Child, dict[str, str]]:
         """Start `headgate serve` on free loopback ports and return it with its addresses."""
         addresses: dict[str, str] = {}
 
@@ -166,7 +166,7 @@ class Children:
 
         free = "127.0.0.1:0"
         ports = ("--otlp-grpc", free, "--otlp-http", free, "--api", free)
-        command = (*HEADGATE, "serve", "--data", str(data), *ports)
+        command = (*HEADGATE, "serve", "--data", str(data), *ports, *options)
         child = self.start("collector", command, os.environ)
         self.wait(child, "listened", ready)
         return child, addresses

@@ -18,6 +18,7 @@ from pathlib import Path  # noqa: TC003  # typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import uvloop
 
 from headgate.cli.reload import Reload
 from headgate.cli.rules import rules_of
@@ -174,6 +175,7 @@ def _serve(
     # gRPC binds by itself, later and with less to say when it cannot.
     _listen(settings.otlp_grpc, "otlp_grpc").close()
 
+    from headgate.collector.allocator import give_back_memory, keep_freed_memory
     from headgate.collector.grpc_receiver import GrpcReceiver
     from headgate.collector.pipeline import Limits, Pipeline
     from headgate.collector.release import sync_file_system
@@ -182,6 +184,7 @@ def _serve(
     from headgate.store import migrate
     from headgate.store.identity import write_identity
 
+    keep_freed_memory()
     migrate(store)
     write_identity(store, rules.identity.public, datetime.now(UTC))
     warm_up()
@@ -205,6 +208,7 @@ def _serve(
             new_id=lambda: secrets.token_hex(16),
             # A server makes durable what it acknowledges, as its own settings say.
             make_durable=lambda: sync_file_system(directory.path) if store.embedded else None,
+            when_idle=give_back_memory,
             limits=Limits(memory_bytes=settings.memory_bytes, journal_bytes=settings.journal_bytes),
             rules=rules,
             sampler=sampler,
@@ -237,7 +241,7 @@ def _serve(
         grpc_receiver.stop(SHUTDOWN_S / 2)
 
     # Not asyncio.run: it would wait for the threads of queries that still run.
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     reload = Reload(settings, read, sampler)
     loop.add_signal_handler(signal.SIGHUP, reload)
     try:
