@@ -95,7 +95,8 @@ def _table(results: list[Result]) -> Table:
         table.add_column(name, justify="left" if name == "case" else "right", no_wrap=True)
     for r in results:
         table.add_row(
-            f"{r.protocol} {r.sink} {r.signal} {r.items_per_request}",
+            f"{r.protocol} {r.sink} {r.signal} {r.items_per_request}"
+            + (f", {r.kept_share:.0%} kept" if r.kept_share < 1 else ""),
             f"{r.bytes_per_item:.0f}",
             f"{r.cpu_us_per_item:.2f}",
             f"{r.floor_us_per_item:.2f}",

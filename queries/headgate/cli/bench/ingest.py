@@ -38,17 +38,27 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured: `items` items a request, `http` or `grpc`, into `drain` or `embedded`."""
+    """What is measured: `items` items a request, `http` or `grpc`, into `drain` or `embedded`, `share` of it kept."""
 
     protocol: str
     sink: str
     signal: Signal
     items: int
+    share: float = 1.0
 
     @property
     def name(self) -> str:
         """How a case is called."""
-        return f"{self.protocol}/{self.sink}/{self.signal}/{self.items}"
+        sampled = f"/sampled-{self.share:g}" if self.share < 1 else ""
+        return f"{self.protocol}/{self.sink}/{self.signal}/{self.items}{sampled}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the collector: far above the threshold at once, or without sampling."""
+        if self.share == 1:
+            return {"sampling": {"enabled": False}}
+        law = {"low": 1, "high": 2, "rate": self.share, "rows": 1e12}
+        return {"sampling": {"traces": law, "logs": law}}
 
 
 CASES = (
@@ -59,6 +69,7 @@ CASES = (
     Case("http", "drain", Signal.LOGS, 512),
     Case("http", "drain", Signal.METRICS, 512),
     Case("http", "embedded", Signal.TRACES, 512),
+    Case("http", "embedded", Signal.TRACES, 512, 0.1),
     Case("grpc", "embedded", Signal.TRACES, 512),
 )
 
@@ -74,6 +85,7 @@ class Result:
     sink: str
     signal: str
     items_per_request: int
+    kept_share: float
     bytes_per_item: float
     items: int
     items_per_cpu_s: float
@@ -145,8 +157,12 @@ class Bench:
         return self._obvious[key]
 
     def _run(self, case: Case, obvious: float, say: Callable[[str], None]) -> Result:
-        data = self._directory / case.name.replace("/", "-")
-        options = ("--store", f"{self._sink()}/headgate") if case.sink == "drain" else ()
+        data = self._directory / case.name.replace("/", "-").replace(".", "")
+        config = data.with_suffix(".json")  # which YAML reads too
+        config.write_text(json.dumps(case.settings), encoding="utf-8")
+        options = ["--config", str(config)]
+        if case.sink == "drain":
+            options += ["--store", f"{self._sink()}/headgate"]
         say(f"{case.name}: starting a collector")
         collector, addresses = self._children.start_collector(data, *options)
         load = Load(
@@ -177,6 +193,7 @@ class Bench:
             sink=case.sink,
             signal=case.signal,
             items_per_request=case.items,
+            kept_share=case.share,
             bytes_per_item=busy["bytes"] / items,
             items=items,
             items_per_cpu_s=items / cpu,
