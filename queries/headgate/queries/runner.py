@@ -167,7 +167,8 @@ class _Asking:
 
     def _events_threshold(self, source: Source) -> int:
         """Return the largest threshold by which events of the window were thinned, 0 for none."""
-        if source.raw or "events" not in source.relations or "sampling_history" not in self.tables:
+        asked = {"events", "decisions"} & source.relations.keys()
+        if source.raw or not asked or "sampling_history" not in self.tables:
             return 0
         bounds = {
             "since": _instant(source.window.since),

@@ -8,6 +8,8 @@ Reports read relations, not tables. A relation has the columns of its rollup tab
     history  user_day: who was there before the window
     ledger   ledger: what else came in; without entries where raw rows answer
     spans    otel_traces
+    kept     uses among the raw spans that were kept, whatever else answers
+    decisions  sampling_history: what the sampler decided; without entries where raw rows answer
 
 Rollups answer when every relation has such a table and no attribute is asked for (rollups have none); the window is
 widened to whole steps of the coarsest. A table whose steps are coarser than the periods that are asked for (days of a
@@ -70,6 +72,8 @@ BESIDE: Mapping[str, tuple[str, str]] = {
     "history": ("user_day", "raw_users"),
     "ledger": ("ledger", "raw_ledger"),
     "spans": ("otel_traces", "spans"),
+    "kept": ("otel_traces", "span_uses"),
+    "decisions": ("sampling_history", "raw_decisions"),
 }
 """Relations that have no part in the choice: the table, and the name among raw rows."""
 RAW_KEEP = timedelta(days=7)
@@ -175,17 +179,21 @@ def _rollups(
         if tier is None:
             return None
         chosen[relation] = tier
+    made = {
+        _KEPT[name]: _of(sql(_KEPT[name]), tier.table)
+        for name, tier in chosen.items()
+        if name in _KEPT
+    }
+    if "kept" in beside:
+        beside["kept"] = BESIDE["kept"][1]
+        made |= _spans(tables)
     step = max(tier.step for tier in chosen.values())
     usage = chosen.get("usage") or next(iter(chosen.values()))
     return Source(
         relations=beside | {name: _KEPT.get(name, tier.table) for name, tier in chosen.items()},
         window=window.aligned(step),
         name=usage.table,
-        prelude=",\n".join(
-            f"{_KEPT[name]} AS (\n{_of(sql(_KEPT[name]), tier.table)})"
-            for name, tier in chosen.items()
-            if name in _KEPT
-        ),
+        prelude=_defined(made),
         notes=tuple(notes),
         step=usage.step,
     )
@@ -248,21 +256,31 @@ def _dimension(
 def _raw(
     tables: Mapping[str, Collection[str]], window: Window, now: datetime, by: str | None
 ) -> Source:
-    spans = "spans" if "Weight" in tables["otel_traces"] else "spans_stock"
+    made = _spans(tables)
     has_events = "EventName" in tables.get("otel_logs", ())
-    parts = {"spans": spans, "span_uses": "span_uses"}
+    parts = {}
     if has_events:
         parts["event_uses"] = "event_uses"
     parts["uses" if by is None else "every_use"] = "uses" if has_events else "uses_of_spans"
     if by is not None:
         parts["uses"] = "uses_by"
-    parts |= {name: name for name in (*_RAW.values(), "raw_ledger")}
-    prelude = ",\n".join(f"{name} AS (\n{sql(file)})" for name, file in parts.items())
+    parts |= {name: name for name in (*_RAW.values(), "raw_ledger", "raw_decisions")}
+    made |= {name: sql(file) for name, file in parts.items()}
     notes: tuple[str, ...] = ()
-    if spans == "spans" and now - window.since > RAW_KEEP:
+    if "Weight" in tables["otel_traces"] and now - window.since > RAW_KEEP:
         notes = (f"raw spans are kept for {RAW_KEEP.days} days: older ones may be missing",)
     relations = _RAW | {relation: name for relation, (_, name) in BESIDE.items()}
-    return Source(relations, window, "otel_traces", prelude, notes, raw=True)
+    return Source(relations, window, "otel_traces", _defined(made), notes, raw=True)
+
+
+def _spans(tables: Mapping[str, Collection[str]]) -> dict[str, str]:
+    """Return the definitions of raw spans and of the uses among them, by name."""
+    spans = "spans" if "Weight" in tables["otel_traces"] else "spans_stock"
+    return {"spans": sql(spans), "span_uses": sql("span_uses")}
+
+
+def _defined(made: Mapping[str, str]) -> str:
+    return ",\n".join(f"{name} AS (\n{text})" for name, text in made.items())
 
 
 def sql(name: str) -> str:

@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 
 
 def variance_of(rows: Columns, alone: str = "variance", noise: str = "noise") -> float:
-    """Return the variance of the rows' count, that of traces where it is known."""
+    """Return the variance of the rows' count, that of traces where it is known.
+
+    Never less than if each row had been drawn by itself: what counts have in common only adds.
+    """
     found = _noise(rows, noise)
-    return rows.sum(alone) if found is None else of_noise(found)
+    least = rows.sum(alone) if alone in rows else 0.0
+    return least if found is None else max(of_noise(found), least)
 
 
 def design_effect(rows: Columns) -> float:

@@ -42,12 +42,9 @@ class Draws:
     @property
     def too_few(self) -> str | None:
         """Why no interval can be given, or None."""
-        if self.effective >= LEAST_DRAWS:
+        if self.effective >= LEAST_DRAWS * (1 - 1e-9):
             return None
-        return (
-            f"from {self.effective:.0f} effective draws of the sampler, of at least"
-            f" {LEAST_DRAWS:.0f} that an interval needs"
-        )
+        return f"kept from under {LEAST_DRAWS:.0f} traces or people: too few for an interval"
 
     def quantile(self, *, values: bool, least: float = math.inf) -> float:
         """Return how many standard errors the interval is wide on each side: Student's t.

@@ -63,9 +63,7 @@ def quantile(
     if known.too_few:
         return unsure(value, known.too_few)
     if min(share, 1 - share) * known.effective < LEAST_BEYOND:
-        return unsure(
-            value, f"too extreme for {known.effective:.0f} effective draws of the sampler"
-        )
+        return unsure(value, "too extreme a quantile for what was kept")
     other = within if across is None else across
     below = values <= value
     a, b = float(within[below].sum()), float(other[below].sum())

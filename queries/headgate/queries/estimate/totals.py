@@ -136,7 +136,10 @@ def standard_deviation(
     if terms.sum() <= 1e-12 * np.abs(terms).sum():
         return unsure(value, EQUAL)
     if known.effective < LEAST_FOR_DEVIATION:
-        return unsure(value, f"from under {LEAST_FOR_DEVIATION:.0f} effective draws of the sampler")
+        return unsure(
+            value,
+            f"kept from under {LEAST_FOR_DEVIATION:.0f} traces: too few for a deviation's interval",
+        )
     relative = math.sqrt(float(terms.sum())) / total_weight / (2 * variance)
     half = t95((known.effective - 1) / DEVIATION_KURTOSIS) * relative
     return Estimate(value, relative * value, value * math.exp(-half), value * math.exp(half))

@@ -27,7 +27,7 @@ def quantity(field: str, **more: Any) -> Spec:
     """Return the channel of a quantitative field, with its unit and format."""
     name = f"{title(field)} (ms)" if field.endswith("_ms") else title(field)
     axis: Spec = {}
-    if field.endswith(("_rate", "share")):
+    if field.endswith(("_rate", "share", "probability", "relative_error")):
         axis["format"] = "%"
     elif field.endswith(_COUNTS):
         axis["tickMinStep"] = 1
@@ -36,7 +36,7 @@ def quantity(field: str, **more: Any) -> Spec:
 
 def format_of(field: str) -> str:
     """Return how a tooltip writes a field."""
-    return ".1%" if field.endswith(("_rate", "share")) else ",.4~g"
+    return ".1%" if field.endswith(("_rate", "share", "probability", "relative_error")) else ",.4~g"
 
 
 def tooltips(*fields: str) -> list[Spec]:

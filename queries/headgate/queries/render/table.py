@@ -177,7 +177,7 @@ def is_numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
 def _least_width(name: str, cells: list[str]) -> int:
     if name in _TEXT_COLUMNS:
         return min(max(len(title(name)), *map(len, cells)), _TEXT_WIDTH)
-    return max(*map(len, cells), len(_broken_title(name, cells).split("\n")[0]))
+    return max(*map(len, cells), *map(len, _broken_title(name, cells).split("\n")))
 
 
 def _broken_title(name: str, cells: list[str]) -> str:
@@ -212,10 +212,14 @@ def _estimate(name: str, value: float, uncertainty: dict[str, float | None]) -> 
         return f"~{_number(name, value)}"
     if value in {low, high} and None in {low, high}:
         return ("≥" if high is None else "≤") + _number(name, value)
-    number, _, unit = _number(name, value).partition(" ")
+    ends = [part for part in (low, high) if part is not None]
+    # Digits that the interval makes meaningless are left out.
+    coarse = not name.endswith("_ms") and max(abs(end - value) for end in ends) >= 1
+    like = float(round(value)) if coarse else value
+    number, _, unit = _number(name, value, like).partition(" ")
 
     def bare(part: float) -> str:
-        return _number(name, part, like=value).partition(" ")[0]
+        return _number(name, part, like).partition(" ")[0]
 
     if low is None or high is None:
         bound = f"≥{bare(low)}" if low is not None else f"≤{bare(high or 0.0)}"
@@ -230,7 +234,7 @@ def _number(name: str, value: float, like: float | None = None) -> str:
     scale = value if like is None else like
     if name.endswith("_ms"):
         return _duration(value, scale)
-    if name.endswith(("_rate", "share", "_bound")):
+    if name.endswith(("_rate", "share", "_bound", "probability", "relative_error")):
         return f"{value * 100:.1f} %"
     if name.endswith(("q_value", "p_value")):
         return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -203,6 +203,6 @@ def _unit(field: str) -> str:
 def _format(field: str, value: float) -> str:
     if field.endswith("_ms"):
         return "ms"
-    if field.endswith(("_rate", "share", "_bound")):
+    if field.endswith(("_rate", "share", "_bound", "probability", "relative_error")):
         return "share"
     return "whole" if float(value).is_integer() else "part"
