@@ -4,7 +4,7 @@ from headgate.queries.answer import Answer
 from headgate.queries.catalog import entry, names
 from headgate.queries.errors import ReportError, UnknownReport
 from headgate.queries.estimate import Estimate
-from headgate.queries.named import get_source_performance
+from headgate.queries.named import compare_periods, get_source_performance
 from headgate.queries.origin import run, run_each
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Estimate",
     "ReportError",
     "UnknownReport",
+    "compare_periods",
     "entry",
     "get_source_performance",
     "names",

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headgate.queries.errors import ReportError, choices
 from headgate.queries.origin import run
+from headgate.queries.window import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from headgate.queries.answer import Answer
+
+    Bounds = tuple[str | datetime, str | datetime]
 
 
 def get_source_performance(
@@ -31,3 +40,17 @@ def get_source_performance(
             f" {choices('', {row.service for row in found})}"
         )
     return found[0]
+
+
+def compare_periods(
+    period: Bounds, against: Bounds, dimensions: Sequence[str] = (), **question: Any
+) -> dict[str | None, Answer]:
+    """Return report `compare` of two periods, each (since, until), by each dimension; by operation (None) without any.
+
+    `question` is what `run` takes: `service`, `where`, `store`, `data`, ... Distances such as 7d count back from now
+    in `period`, and from its end in `against`.
+    """
+    since, until = ((end if isinstance(end, str) else iso(end)) for end in against)
+    question |= {"since": period[0], "until": period[1]}
+    question |= {"against_since": since, "against_until": until}
+    return {by: run("compare", by=by, **question) for by in dimensions or (None,)}

@@ -12,6 +12,7 @@ from headgate.queries.catalog import entry
 from headgate.queries.declaration import described
 from headgate.queries.render.table import (
     NOT_SHOWN,
+    cell,
     heading,
     is_numeric,
     legend,
@@ -100,11 +101,5 @@ def _sheet(
     return Sheet(
         name,
         tuple((Cell(title(c), numeric[c]), meanings.get(c, "")) for c in columns),
-        tuple(
-            tuple(
-                Cell(show(c, row[c], row.get("uncertainty", {}).get(c)), numeric[c])
-                for c in columns
-            )
-            for row in rows
-        ),
+        tuple(tuple(Cell(cell(c, row), numeric[c]) for c in columns) for row in rows),
     )

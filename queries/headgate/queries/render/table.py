@@ -26,6 +26,7 @@ _GAP = 2
 _REASONS = 3
 _SYMMETRIC_WITHIN = 0.15
 NOT_SHOWN = {"source", "notes", "uncertainty"}
+_OF_METRIC = {"value", "against", "difference", "low", "high", "before", "after"}
 _MS_STEPS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 
 
@@ -142,10 +143,7 @@ def _summary(summary: dict[str, Any]) -> Padding:
 
 def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], width: int) -> Table:
     """Lay out as many of the columns as fit, from the first on, with no word of a name broken needlessly."""
-    cells = {
-        name: [show(name, row[name], row.get("uncertainty", {}).get(name)) for row in rows]
-        for name in columns
-    }
+    cells = {name: [cell(name, row) for row in rows] for name in columns}
     shown: list[str] = []
     left = width
     for name in columns:
@@ -191,6 +189,12 @@ def title(name: str) -> str:
     for suffix in ("_ms", "_at", "_series"):
         name = name.removesuffix(suffix)
     return name.replace("_", " ")
+
+
+def cell(name: str, row: Mapping[str, Any]) -> str:
+    """Return a record's value as people read it; one of a `metric` has that metric's unit."""
+    unit = row["metric"] if name in _OF_METRIC and "metric" in row else name
+    return show(unit, row[name], row.get("uncertainty", {}).get(name))
 
 
 def show(name: str, value: Any, uncertainty: dict[str, float | None] | None = None) -> str:

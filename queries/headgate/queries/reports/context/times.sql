@@ -5,7 +5,9 @@ SELECT
     Outcome AS outcome,
     sum(Calls) AS arrivals,
     sum(CallsAdjusted) AS calls,
-    sum(CallsAdjusted * (CallsAdjusted / Calls - 1)) AS variance
+    sum(CallsAdjusted * (CallsAdjusted / Calls - 1)) AS variance,
+    sumIf(CallsAdjusted, CallsAdjusted > Calls) AS drawn,
+    sumForEach(Noise) AS noise
 FROM {usage:Identifier}
 WHERE Entry
     AND Time >= {since:DateTime64(9, 'UTC')}

@@ -1,0 +1,148 @@
+"""Whether two numbers differ by more than chance: the calls of a window are taken as a sample of what goes on.
+
+That is another question than how exactly calls were counted: a count without any error still varies from day to day.
+Estimators of sampled rows answer it too when sum w is added to their variance: w (w - 1) + w = w^2.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from headgate.queries.columns import Columns
+from headgate.queries.durations import cells
+from headgate.queries.estimate import Estimate, difference, mean, quantile, rate
+from headgate.queries.outcomes import with_outcome
+from headgate.queries.significance import effective, over_represented
+from headgate.queries.uncertain import design_effect, variance_of
+
+LEAST_PAIRS = 4
+_NS_TO_MS = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A difference, its standard error and 95 % interval as a sample, and how probable it is by chance; or None."""
+
+    value: float
+    standard_error: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+
+
+def of_calls(
+    ours: NDArray[np.float64], theirs: NDArray[np.float64], days: tuple[float, float]
+) -> Difference:
+    """Compare calls a day, given the calls of whole periods and the days that all of them last.
+
+    Where both have as many periods they are compared in pairs (Student), so that what both have in common, hours of the
+    day, days of the week, is no noise; else as counts whose variance is a multiple of their mean (quasi-Poisson). In
+    both cases a difference is never taken as surer than that of independent calls (Poisson).
+    """
+    n, m = float(ours.sum()), float(theirs.sum())
+    if not days[0] or not days[1]:
+        return Difference(0.0)
+    value = n / days[0] - m / days[1]
+    poisson = n / days[0] ** 2 + m / days[1] ** 2
+    if not poisson:
+        return Difference(value)
+    if ours.size == theirs.size >= LEAST_PAIRS:
+        pairs = ours / days[0] - theirs / days[1]
+        variance, freedom = float(pairs.var(ddof=1)) * pairs.size, float(pairs.size - 1)
+    else:
+        variance = n / days[0] ** 2 * _dispersion(ours) + m / days[1] ** 2 * _dispersion(theirs)
+        freedom = float(max(ours.size + theirs.size - 2, 1))
+    if variance <= poisson:
+        variance, freedom = poisson, np.inf
+    return _tested(value, float(np.sqrt(variance)), freedom)
+
+
+def _dispersion(counts: NDArray[np.float64]) -> float:
+    """Return how many times the variance of counts is their mean, at least 1 (Pearson)."""
+    if counts.size < 2 or not counts.any():
+        return 1.0
+    return max(float(counts.var(ddof=1) / counts.mean()), 1.0)
+
+
+def _tested(value: float, error: float, freedom: float) -> Difference:
+    if error <= 0:
+        return Difference(value)
+    finite = np.isfinite(freedom)
+    t = abs(value) / error
+    p = 2 * float(special.stdtr(freedom, -t) if finite else special.ndtr(-t))
+    wide = float(special.stdtrit(freedom, 0.975) if finite else special.ndtri(0.975))
+    return Difference(value, error, value - wide * error, value + wide * error, p)
+
+
+def of_error_rates(ours: Columns, theirs: Columns) -> Difference:
+    """Compare shares of failed calls: interval of Newcombe (1998), twice the smaller tail of Fisher's test (1922)."""
+    both = [_failures(side) for side in (ours, theirs)]
+    if not all(size for _, size in both):
+        return Difference(0.0)
+    (failed, n), (other, m) = both
+    tails = over_represented([failed, other], [n, m], [other, failed], [m, n])
+    p = min(2 * float(tails.min()), 1.0)
+    return _between(_error_rate(ours), _error_rate(theirs), p)
+
+
+def _error_rate(outcomes: Columns) -> Estimate:
+    failed, well = with_outcome(outcomes, "error", "timeout"), with_outcome(outcomes, "ok")
+    calls = failed.sum("calls") + well.sum("calls")
+    return rate(failed.sum("calls"), calls, _squares(failed), _squares(well))
+
+
+def _failures(outcomes: Columns) -> tuple[float, float]:
+    """Return effective numbers of failed calls and of all."""
+    calls = outcomes.sum("calls")
+    size = float(effective(calls, _squares(outcomes)))
+    failed = with_outcome(outcomes, "error", "timeout").sum("calls")
+    return (failed / calls * size if calls else 0.0), size
+
+
+def _squares(columns: Columns) -> float:
+    return variance_of(columns) + columns.sum("calls")
+
+
+def of_means(ours: Columns, theirs: Columns) -> Difference:
+    """Compare mean durations (ms), by columns of `performance.moments`: Welch's test, for large samples."""
+    if not ours.sum("calls") or not theirs.sum("calls"):
+        return Difference(0.0)
+    return _between(_mean(ours), _mean(theirs))
+
+
+def _mean(moments: Columns) -> Estimate:
+    effect = design_effect(moments)
+    return mean(
+        moments.sum("calls"),
+        moments.sum("duration"),
+        _squares(moments),
+        moments.sum("variance_y") * effect + moments.sum("duration"),
+        moments.sum("variance_y2") * effect + moments.sum("duration_squares"),
+    ).scaled(_NS_TO_MS)
+
+
+def of_quantiles(
+    ours: tuple[Columns, Columns], theirs: tuple[Columns, Columns], share: float
+) -> Difference:
+    """Compare quantiles of durations (ms): Woodruff's intervals (1952).
+
+    Each side is its columns of `performance.buckets` and of `performance.moments`.
+    """
+    found = []
+    for buckets, moments in (ours, theirs):
+        values, calls, variance = cells(buckets)
+        if not calls.any():
+            return Difference(0.0)
+        spread = variance * design_effect(moments) + calls
+        found.append(quantile(values, calls, spread, share).scaled(_NS_TO_MS))
+    return _between(found[0], found[1])
+
+
+def _between(ours: Estimate, theirs: Estimate, p_value: float | None = None) -> Difference:
+    found = difference(ours, theirs)
+    error = found.standard_error
+    if p_value is None and error is not None and error > 0:
+        p_value = 2 * float(special.ndtr(-abs(found.value) / error))
+    return Difference(found.value, error, found.low, found.high, p_value)
