@@ -104,6 +104,7 @@ class Pipeline:
         self.received: Counter[Signal] = Counter()
         self.stored, self.rejected, self.duplicate = (Counter[Signal]() for _ in range(3))
         self.sampled_out: Counter[Signal] = Counter()
+        self.last_stored_ns: int | None = None
         self._thread = threading.Thread(target=self._run, name="headgate-process", daemon=True)
 
     def start(self) -> None:
@@ -117,6 +118,16 @@ class Pipeline:
             log.warning("processing %d segments that an earlier process left", len(self._waiting))
         self._journal.start()
         self._thread.start()
+
+    @property
+    def accepting(self) -> bool:
+        """Whether requests are taken: until `close`."""
+        return not self._closing
+
+    @property
+    def waiting_segments(self) -> int:
+        """How many sealed segments are not stored yet."""
+        return len(self._waiting)
 
     @property
     def backlog_bytes(self) -> int:
@@ -320,6 +331,7 @@ class Pipeline:
                     self.room.give(sum(len(r.body) for r in segment.contents[0]))
                 self._waiting.popleft()
                 self._stored_count += 1
+                self.last_stored_ns = self._clock_ns()
                 self._releaser.add(segment.file, self._clock_ns())
                 self._changed.notify_all()
         self._releaser.release(self._clock_ns())

@@ -86,6 +86,17 @@ class Sampler:
         return self._states
 
     @property
+    def probabilities(self) -> dict[str, float]:
+        """What the laws make of the last minute, as of the last segment."""
+        policy, states = self._policy.share(self._collectors), self._states
+        laws = {"traces": (policy.traces, states.traces), "logs": (policy.logs, states.logs)}
+        return {
+            signal: min(law.probability(requests), law.rows_probability(rows))
+            for signal, (law, state) in laws.items()
+            for requests, rows in [state.window.sums[:, :2].sum(axis=0)]
+        }
+
+    @property
     def configured(self) -> Policy:
         """The policy of the settings."""
         return self._configured

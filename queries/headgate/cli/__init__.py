@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # name -> (module:function, what the list of commands says about it)
 COMMANDS = {
     "serve": ("headgate.cli.serve:serve", "Receive OpenTelemetry data and answer reports."),
+    "status": ("headgate.cli.status:status", "Show how the running server is; --watch for live."),
     "report": ("headgate.cli.report:report", "Answer one report from what was recorded."),
     "reports": ("headgate.cli.reports:reports", "List the reports and the question each answers."),
     "export": (

@@ -293,7 +293,10 @@ async def _serve_http(
 
     from headgate.collector.http_protocol import LimitedProtocol, close_late
     from headgate.collector.http_receiver import HttpReceiver
+    from headgate.collector.vitals import vitals
     from headgate.web import ExportJobs, create_app
+
+    began_s = time.monotonic()
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -318,7 +321,12 @@ async def _serve_http(
         store,
         flush=pipeline.flush,
         clock=lambda: datetime.now(UTC),
-        status=lambda: _status(pipeline),
+        look=lambda: vitals(
+            [pipeline],
+            pipeline.room,
+            now_ns=time.time_ns(),
+            uptime_s=time.monotonic() - began_s,
+        ),
         exports=ExportJobs(
             exports,
             store,
@@ -356,20 +364,3 @@ async def _serve_http(
     await asyncio.gather(*tasks)
     for sweep in sweeps:
         sweep.cancel()
-
-
-def _status(pipeline: Pipeline) -> dict[str, dict[str, int]]:
-    """Return items received, stored, sampled out, rejected and dropped as duplicates since the start, by signal."""
-    from headgate.collector.signals import Signal
-
-    counters = {
-        "received": pipeline.received,
-        "stored": pipeline.stored,
-        "sampled_out": pipeline.sampled_out,
-        "rejected": pipeline.rejected,
-        "duplicate": pipeline.duplicate,
-    }
-    return {
-        name: {str(signal): counter[signal] for signal in Signal}
-        for name, counter in counters.items()
-    }

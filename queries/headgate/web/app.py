@@ -1,7 +1,6 @@
 """The application: which address answers what.
 
-    GET /healthz                  {"status": "ok"}
-    GET /api/status               what the server counts about itself
+    GET /healthz, /readyz, /metrics, /api/status   how the server is, see `headgate.web.health`
     GET, POST /api/sampling       what is sampled how, see `headgate.web.sampling`
     GET /api/reports              every report with its question and parameters
     GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json
@@ -32,6 +31,7 @@ from headgate.queries.render import FORMATS, render
 from headgate.store import StoreError
 from headgate.web import sampling
 from headgate.web.export_routes import export_routes
+from headgate.web.health import health_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from headgate.collector.sampling import Sampler
+    from headgate.collector.vitals import Vitals
     from headgate.store import Store
     from headgate.web.exports import ExportJobs
 
@@ -55,7 +56,7 @@ def create_app(
     *,
     flush: Callable[[], bool | None],
     clock: Callable[[], datetime],
-    status: Callable[[], Mapping[str, Any]] = dict,
+    look: Callable[[], Vitals] | None = None,
     exports: ExportJobs | None = None,
     sampler: Sampler | None = None,
 ) -> Starlette:
@@ -63,7 +64,7 @@ def create_app(
 
     `flush` blocks until everything acknowledged is in the store and returns False when that took too long, which the
     report then says; it is called before each report, in a thread of the pool. `clock` gives the aware time of asking,
-    `status` what the server counts about itself, `exports` makes and keeps files; `sampler` is what /api/sampling shows
+    `look` tells how the collector is, `exports` makes and keeps files; `sampler` is what /api/sampling shows
     and changes.
     """
     pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="headgate-query")
@@ -94,19 +95,18 @@ def create_app(
         made = await in_pool(lambda: answer(name, format_, options, question))
         return Response(made, media_type=FORMATS[format_].media)
 
-    async def counted(_: Request) -> Response:
-        return JSONResponse(status())
-
     async def in_pool(action: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(pool, action)
+
+    def probabilities() -> Mapping[str, float]:
+        return {} if sampler is None else sampler.probabilities
 
     further: list[Route] = []
     if exports is not None:
         further += export_routes(store, exports, clock=clock, flush=flush, in_pool=in_pool)
     return Starlette(
         routes=[
-            Route("/healthz", _health),
-            Route("/api/status", counted),
+            *health_routes(store, look=look, sampling=probabilities, in_pool=in_pool),
             Route("/api/reports", _reports),
             Route("/api/reports/{name}", report),
             *further,
@@ -119,10 +119,6 @@ def create_app(
         },
         lifespan=lifespan,
     )
-
-
-async def _health(_: Request) -> Response:
-    return JSONResponse({"status": "ok"})
 
 
 async def _reports(_: Request) -> Response:

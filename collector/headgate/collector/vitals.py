@@ -1,0 +1,75 @@
+"""How a collector is: what it took, what became of it, what waits, how much memory that takes.
+
+Received = stored + sampled out + rejected + duplicate + what waits: the ledger, since the start of the process.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headgate.collector.signals import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from headgate.collector.pipeline import Pipeline
+    from headgate.collector.room import Room
+
+FATES = ("received", "stored", "sampled_out", "rejected", "duplicate")
+_STATM = Path("/proc/self/statm")
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """One look at a collector.
+
+    `items` counts by fate and signal since the start, `quarantined` what was put aside. `last_stored_ns` is when a
+    segment was last stored, None before the first. `accepting` is False once it is told to stop. `resident_bytes` is 0
+    where the system does not tell.
+    """
+
+    now_ns: int
+    uptime_s: float
+    accepting: bool
+    items: Mapping[str, Mapping[str, int]]
+    backlog_bytes: int
+    waiting_segments: int
+    last_stored_ns: int | None
+    memory_bytes: int
+    memory_limit_bytes: int
+    resident_bytes: int
+    quarantined: int
+
+
+def vitals(pipelines: Sequence[Pipeline], room: Room, *, now_ns: int, uptime_s: float) -> Vitals:
+    """Look at the pipelines of all tenants together."""
+    stored = [p.last_stored_ns for p in pipelines if p.last_stored_ns is not None]
+    return Vitals(
+        now_ns=now_ns,
+        uptime_s=uptime_s,
+        accepting=all(p.accepting for p in pipelines),
+        items={
+            fate: {
+                str(signal): sum(getattr(pipeline, fate)[signal] for pipeline in pipelines)
+                for signal in Signal
+            }
+            for fate in FATES
+        },
+        backlog_bytes=sum(p.backlog_bytes for p in pipelines),
+        waiting_segments=sum(p.waiting_segments for p in pipelines),
+        last_stored_ns=max(stored, default=None),
+        memory_bytes=room.used,
+        memory_limit_bytes=room.limit_bytes,
+        resident_bytes=_resident_bytes(),
+        quarantined=sum(p.quarantine.count for p in pipelines),
+    )
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,134 @@
+"""How the server is, for machines.
+
+    GET /healthz       200 while the process answers
+    GET /readyz        200 when it takes data and its store answers, else 503 and why
+    GET /metrics       Prometheus: what it took, what became of it, what waits
+    GET /api/status    the same as JSON: received, stored, ... by signal, and the rest beside them
+
+/metrics and /api/status exist where there is a collector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+    from prometheus_client import Metric
+    from starlette.requests import Request
+
+    from headgate.collector.vitals import Vitals
+    from headgate.store import Store
+
+_GAUGES = {
+    "backlog_bytes": "Bytes of the journal that are acknowledged and not yet released.",
+    "waiting_segments": "Sealed segments that wait to be stored.",
+    "memory_bytes": "Bytes of requests in memory.",
+    "memory_limit_bytes": "Most bytes of requests that may be in memory.",
+    "resident_bytes": "Resident memory of the process, the embedded engine included.",
+    "quarantined": "What was put aside since the start, because it could never be stored.",
+    "uptime_s": "Seconds since the start.",
+}
+_NS = 1e9
+
+
+def health_routes(
+    store: Store,
+    *,
+    look: Callable[[], Vitals] | None,
+    sampling: Callable[[], Mapping[str, float]],
+    in_pool: Callable[[Callable[[], Any]], Awaitable[Any]],
+) -> list[Route]:
+    """Return the routes; `look` is called for each answer, `sampling` gives the probability in force by signal."""
+
+    def reason() -> str | None:
+        if look is not None and not look().accepting:
+            return "the server is stopping"
+        try:
+            store.client().query("SELECT 1")
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is what makes us not ready
+            return f"the store does not answer: {_first_line(error)}"
+        return None
+
+    async def alive(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_: Request) -> Response:
+        why = await in_pool(reason)
+        return JSONResponse(
+            {"ready": why is None, **({"reason": why} if why else {})}, 503 if why else 200
+        )
+
+    routes = [Route("/healthz", alive), Route("/readyz", ready)]
+    return routes if look is None else [*routes, *_collector_routes(look, sampling)]
+
+
+def _collector_routes(
+    look: Callable[[], Vitals], sampling: Callable[[], Mapping[str, float]]
+) -> list[Route]:
+    async def status(_: Request) -> Response:
+        found = asdict(look())
+        return JSONResponse({**found.pop("items"), **found, "sampling": dict(sampling())})
+
+    async def metrics(_: Request) -> Response:
+        from prometheus_client import CONTENT_TYPE_LATEST
+
+        return Response(exposition(look(), sampling()), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/metrics", metrics), Route("/api/status", status)]
+
+
+def exposition(vitals: Vitals, sampling: Mapping[str, float]) -> bytes:
+    """Return the vitals in Prometheus' text format."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    class Families:
+        def collect(self) -> Iterator[Metric]:
+            return _families(vitals, sampling)
+
+    registry = CollectorRegistry()
+    registry.register(Families())
+    return generate_latest(registry)
+
+
+def _families(vitals: Vitals, sampling: Mapping[str, float]) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    items = CounterMetricFamily(
+        "headgate_items",
+        "Spans, log records and data points since the start, by what became of them.",
+        labels=("signal", "fate"),
+    )
+    for fate, by_signal in vitals.items.items():
+        for signal, count in by_signal.items():
+            items.add_metric((signal, fate), count)
+    yield items
+    for name, meaning in _GAUGES.items():
+        family = f"headgate_{name.removesuffix('_s')}{'_seconds' if name.endswith('_s') else ''}"
+        yield GaugeMetricFamily(family, meaning, value=getattr(vitals, name))
+    yield GaugeMetricFamily(
+        "headgate_accepting", "1 while requests are taken.", value=int(vitals.accepting)
+    )
+    if vitals.last_stored_ns is not None:
+        yield GaugeMetricFamily(
+            "headgate_last_stored_timestamp_seconds",
+            "When a segment was last stored.",
+            value=vitals.last_stored_ns / _NS,
+        )
+    probability = GaugeMetricFamily(
+        "headgate_sampling_probability",
+        "Probability of the sampling law for the last segment.",
+        labels=("signal",),
+    )
+    for signal, value in sampling.items():
+        probability.add_metric((signal,), value)
+    yield probability
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,133 @@
+"""How the server is, for machines: ready or why not, Prometheus' text, the same numbers as JSON and on a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from headgate.cli.status import screen
+from headgate.collector.vitals import FATES, Vitals
+from headgate.web import create_app
+from headgate.web.health import exposition
+
+if TYPE_CHECKING:
+    from headgate.store import Store
+
+NOW_NS = 1_800_000_000_000_000_000
+LOOK = Vitals(
+    now_ns=NOW_NS,
+    uptime_s=7260.0,
+    accepting=True,
+    items={
+        fate: {"traces": 1000 * n, "metrics": 0, "logs": n}
+        for n, fate in enumerate(reversed(FATES), 1)
+    },
+    backlog_bytes=123_456,
+    waiting_segments=2,
+    last_stored_ns=NOW_NS - 1_500_000_000,
+    memory_bytes=10_000_000,
+    memory_limit_bytes=256_000_000,
+    resident_bytes=450_000_000,
+    quarantined=0,
+)
+
+
+def ask(store: Store, path: str, look: Vitals | None = LOOK) -> httpx.Response:
+    async def get() -> httpx.Response:
+        app = create_app(
+            store,
+            flush=lambda: True,
+            clock=lambda: datetime.now(UTC),
+            look=None if look is None else lambda: look,
+        )
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get(path)
+
+    return asyncio.run(get())
+
+
+def test_prometheus_reads_what_we_write() -> None:
+    """By its own parser: every item count with its labels, gauges with their units in their names."""
+    text = exposition(LOOK, {"traces": 0.25}).decode()
+    found = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    for fate, by_signal in LOOK.items.items():
+        for signal, count in by_signal.items():
+            key = ("headgate_items_total", ("fate", fate), ("signal", signal))
+            assert found[key] == count
+    assert found["headgate_backlog_bytes",] == LOOK.backlog_bytes
+    assert found["headgate_uptime_seconds",] == LOOK.uptime_s
+    assert found["headgate_last_stored_timestamp_seconds",] == NOW_NS / 1e9 - 1.5
+    assert found["headgate_sampling_probability", ("signal", "traces")] == 0.25
+
+
+def test_before_the_first_segment_there_is_no_time_of_one() -> None:
+    """Absent, not zero."""
+    assert b"last_stored" not in exposition(replace(LOOK, last_stored_ns=None), {})
+
+
+def test_ready_or_why_not(store: Store) -> None:
+    """200 while it takes data and the store answers; 503 with the reason while it stops or the store does not."""
+    assert ask(store, "/readyz").status_code == 200
+    stopping = ask(store, "/readyz", replace(LOOK, accepting=False))
+    assert (stopping.status_code, stopping.json()["reason"]) == (503, "the server is stopping")
+    store.database = "gone"
+    broken = ask(store, "/readyz")
+    assert broken.status_code == 503
+    assert "the store does not answer: " in broken.json()["reason"]
+    assert ask(store, "/healthz").status_code == 200
+
+
+def test_status_is_the_same_in_json(store: Store) -> None:
+    """Fates by signal at the top, as before, and the rest beside them."""
+    found = ask(store, "/api/status").json()
+    assert found["received"] == LOOK.items["received"]
+    assert found["waiting_segments"] == 2
+    assert found["sampling"] == {}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/status"])
+def test_without_a_collector_there_is_nothing_to_tell(store: Store, path: str) -> None:
+    """404, while the process is alive and ready."""
+    assert ask(store, path, None).status_code == 404
+    assert ask(store, "/readyz", None).status_code == 200
+
+
+def shown(**found: Any) -> str:
+    base = {
+        **LOOK.items, "now_ns": NOW_NS, "uptime_s": LOOK.uptime_s, "accepting": True, "sampling": {"traces": 0.25},
+        "backlog_bytes": 123_456, "waiting_segments": 1, "last_stored_ns": NOW_NS - 1_500_000_000, "quarantined": 0,
+        "memory_bytes": 10_000_000, "memory_limit_bytes": 256_000_000, "resident_bytes": 450_000_000,
+    }  # fmt: skip
+    console = Console(width=100, record=True, file=io.StringIO())
+    before = {
+        **base,
+        "now_ns": NOW_NS - 2_000_000_000,
+        "received": {"traces": 0, "metrics": 0, "logs": 0},
+    }
+    console.print(screen({**base, **found}, before))
+    return console.export_text()
+
+
+def test_the_screen_says_it_in_units_people_use() -> None:
+    """Rates are items a second between two looks; quarantine is shown when there is something in it."""
+    text = shown()
+    assert "headgate takes data · up 2.0 h" in text
+    assert "2,500" in text  # 5000 received in two seconds
+    assert "1 segment, journal 123.5 kB" in text
+    assert "10.0 MB of 256.0 MB" in text
+    assert "traces 25.0%" in text
+    assert "quarantined" not in text
+    assert "3 pieces" in shown(quarantined=3)
