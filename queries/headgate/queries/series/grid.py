@@ -1,0 +1,161 @@
+"""From rows of usage to series: one a service and operation, the first of everything, over the periods that count.
+
+A period counts if it lies within the window, something was in use before or in it, and it is no gap (see
+`headgate.queries.gaps`). The others are NaN: missing, not zero (REQ-CAP-24).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headgate.queries.columns import parts
+from headgate.queries.declaration import Ask
+from headgate.queries.errors import ReportError
+from headgate.queries.estimate import count
+from headgate.queries.gaps import missing
+from headgate.queries.periods import Periods, periods
+from headgate.queries.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from headgate.queries.columns import Columns
+    from headgate.queries.declaration import Context
+    from headgate.queries.estimate import Estimate
+
+    Floats = NDArray[np.float64]
+
+EVERYTHING = ("", "")
+HOURS_KEPT = timedelta(days=90)
+LABEL = "learnt"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Series of calls, failures, timed calls and their durations (ns), each float64 [series, periods].
+
+    `labels` are (service, operation), the first EVERYTHING; `counts` says which periods count, `gaps` which are gaps,
+    `asked` which begin within the window that was asked for, or hold its begin.
+    """
+
+    labels: tuple[tuple[str, str], ...]
+    calls: Floats
+    failures: Floats
+    timed: Floats
+    duration_ns: Floats
+    periods: Periods
+    counts: NDArray[np.bool_]
+    gaps: NDArray[np.bool_]
+    asked: NDArray[np.bool_]
+
+    @cached_property
+    def hour_of_week(self) -> NDArray[np.int64]:
+        """The hour of the local week of each period, Monday's first is 0; of days, 24 times the weekday."""
+        zone = self.periods.zone
+        local = [edge.astimezone(zone) for edge in self.periods.edges[:-1]]
+        hourly = self.periods.step == "hour"
+        return np.array([24 * at.weekday() + (at.hour if hourly else 0) for at in local], np.int64)
+
+    @cached_property
+    def hour_of_day(self) -> NDArray[np.int64]:
+        """The local hour of each period; 0 for days."""
+        return self.hour_of_week % 24
+
+    def error_rate(self, least: float = 1.0) -> Floats:
+        """Return failures / calls, NaN under `least` calls."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.calls >= least, self.failures / self.calls, np.nan)
+
+    def mean_ms(self, least: float = 1.0) -> Floats:
+        """Return mean durations in ms, NaN under `least` timed calls."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.timed >= least, self.duration_ns / self.timed / 1e6, np.nan)
+
+    def shown(self, values: Floats) -> tuple[float | None, ...]:
+        """Return one series within the window that was asked for, null where missing."""
+        return tuple(
+            None if np.isnan(v) else round(float(v), 4) for v in values[self.asked].tolist()
+        )
+
+
+def ask(params: Any, window: Window, learn_days: float) -> Mapping[str, Ask]:
+    """Return the question for what is learnt from: the window and the days before it."""
+    since = window.since - timedelta(days=learn_days)
+    if params.step == "hour" and window.until - since > HOURS_KEPT:
+        raise ReportError(
+            f"hours are kept for {HOURS_KEPT.days} days, which the window and learn_days exceed;"
+            " ask for a shorter window, or for step=day"
+        )
+    return {LABEL: Ask(Window(since, window.until), params, ("activity",))}
+
+
+def gridded(columns: Mapping[str, Columns], context: Context, most: int) -> Grid:
+    """Return the series of everything and of the `most` used operations, of what was asked as LABEL."""
+    activity, window = columns[f"{LABEL}.activity"], context.beside[LABEL]
+    step = context.params.step
+    if step == "hour" and context.step and context.now - window.since >= HOURS_KEPT + timedelta(1):
+        raise ReportError(
+            f"hours are kept for {HOURS_KEPT.days} days and the window begins earlier; ask with step=day"
+        )
+    grid = periods(window, step, context.zone, context.params.week_start)
+    labels, place = _places(activity, most)
+    period = grid.index(activity["period_s"].astype(np.int64))
+    cell = place * len(grid) + period
+    shape = (len(labels) + 1, len(grid))
+    made = {}
+    for name in ("calls", "failures", "timed", "duration"):
+        weights = activity[name].astype(np.float64)
+        flat = np.bincount(cell, weights, shape[0] * shape[1]).reshape(shape)
+        made[name] = np.vstack([flat.sum(axis=0), flat[:-1]])
+    everything = made["calls"][0]
+    gone = missing(everything)
+    counts = grid.whole & ~gone & (np.cumsum(everything) > 0)
+    for name, values in made.items():
+        made[name] = np.where(counts, values, np.nan)
+    edges = np.array(grid.edges[1:])
+    return Grid(
+        (EVERYTHING, *labels),
+        made["calls"],
+        made["failures"],
+        made["timed"],
+        made["duration"],
+        grid,
+        counts,
+        gone & grid.whole,
+        np.array([edge > context.window.since for edge in edges], bool),
+    )
+
+
+def _places(activity: Columns, most: int) -> tuple[list[tuple[str, str]], NDArray[np.int64]]:
+    """Return the most used operations, and each row's number among them; the last number for all others."""
+    if not activity.rows:
+        return [], np.empty(0, np.int64)
+    services, service = np.unique(activity["service"].astype(str), return_inverse=True)
+    operations, operation = np.unique(activity["operation"].astype(str), return_inverse=True)
+    pairs, place = np.unique(service * operations.size + operation, return_inverse=True)
+    calls = np.bincount(place, activity["calls"].astype(np.float64))
+    top = np.lexsort((np.arange(pairs.size), -calls))[:most]
+    number = np.full(pairs.size, top.size)
+    number[top] = np.arange(top.size)
+    labels = [
+        (str(services[pair // operations.size]), str(operations[pair % operations.size]))
+        for pair in pairs[top]
+    ]
+    return labels, number[place]
+
+
+def calls_by_operation(activity: Columns) -> dict[tuple[str, str], Estimate]:
+    """Return the calls of the window that was asked for: of each operation, and of EVERYTHING."""
+    found = {label: _calls(part) for label, part in parts(activity, "service", "operation")}
+    return {EVERYTHING: _calls(activity), **found}
+
+
+def _calls(activity: Columns) -> Estimate:
+    return count(activity.sum("calls"), activity.sum("variance"), activity.sum("arrivals"))
