@@ -77,10 +77,15 @@ def reduced(
     given: Mapping[str, Columns],
     window: Window,
     now: datetime = NOW,
-    step: timedelta = timedelta(0),
+    step: timedelta | str = timedelta(0),
     **params: Any,
 ) -> dict[str, Any]:
-    """Return the document of what a report's reducer makes of these columns; queries not given have no rows."""
+    """Return the document of what a report's reducer makes of these columns; queries not given have no rows.
+
+    `step` is that of the rows, or, as a word, the report's parameter.
+    """
+    if isinstance(step, str):
+        params["step"], step = step, timedelta(0)
     declared = entry(report).report
     asked = declared.params(**params)
     grid = periods(
