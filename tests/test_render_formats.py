@@ -242,7 +242,7 @@ def test_a_format_that_is_not_installed_says_what_to_install(documents, monkeypa
 
 def test_a_chart_that_there_is_not_is_refused_with_those_there_are(documents) -> None:
     """The titles are named."""
-    with pytest.raises(ReportError, match="there is no chart 9; there are 1: Calls by operation"):
+    with pytest.raises(ReportError, match="there is no chart 9; there are 1: Calls over time"):
         render(documents["usage"], "svg", chart=9)
 
 

@@ -138,7 +138,17 @@ def test_what_the_collector_counted_is_what_raw_rows_say(
     for document in (counted, derived):
         assert document["exact"]
         del document["summary"]["source"], document["params"]
+        if name == "quality":
+            without_arrivals(document)
     assert near(derived, counted)
+
+
+def without_arrivals(document: dict[str, Any]) -> None:
+    """Leave out what only the collector can know: how and when rows arrived."""
+    arrivals = {"rejected", "sent twice", "late data"}
+    document["rows"] = [row for row in document["rows"] if row["check"] not in arrivals]
+    for state in ("good", "unknown", "attention", "problems"):
+        del document["summary"][state]
 
 
 def near(a: Any, b: Any) -> bool:

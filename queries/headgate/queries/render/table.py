@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _TEXT_COLUMNS = {"operation", "message", "operations", "error_type", "service", "verdict"}
-_TEXT_COLUMNS |= {"advice", "key", "value", "code", "measure", "steps", "path", "reason"}
+_TEXT_COLUMNS |= {"finding", "advice", "key", "value", "code", "measure", "steps", "path", "reason"}
 _TEXT_WIDTH = 11
 _GAP = 2
 _REASONS = 3

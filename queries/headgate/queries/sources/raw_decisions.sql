@@ -12,5 +12,7 @@ SELECT
     0. AS LeastProbability,
     toUInt64(0) AS Requests,
     0. AS ExpectedRequests,
-    toUInt64(0) AS KeptRequests
+    toUInt64(0) AS KeptRequests,
+    toUInt64(0) AS Rows,
+    toDateTime64(0, 9, 'UTC') AS EventsTo
 WHERE false
