@@ -7,14 +7,30 @@ from typing import TYPE_CHECKING
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import (
+    AnyValue,
+    ArrayValue,
+    KeyValue,
+    KeyValueList,
+)
 
-from headgate.collector.check import check
-from headgate.collector.process import Request, process
+from headgate.collector.inspect import inspect
+from headgate.collector.kernel import CACHE_DIRECTORY
+from headgate.collector.policy import Policy
+from headgate.collector.process import process_sampled
+from headgate.collector.rules import Rules
+from headgate.collector.sample import Sampling
+from headgate.collector.sampler import Law
 from headgate.collector.signals import Signal
+from headgate.collector.states import States
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+
+_LAW = Law(low=1, high=2, rate=0.25)
+_BUSY = Policy(traces=_LAW, logs=_LAW, event_rows=1)
+_KEPT = "ffffffffffffff"  # the greatest randomness, which passes every threshold
 
 
 def _attributes() -> list[KeyValue]:
@@ -23,18 +39,22 @@ def _attributes() -> list[KeyValue]:
         AnyValue(int_value=1),
         AnyValue(double_value=0.5),
         AnyValue(bool_value=True),
+        AnyValue(bytes_value=b"1"),
+        AnyValue(array_value=ArrayValue(values=[AnyValue(int_value=1)])),
+        AnyValue(kvlist_value=KeyValueList(values=[KeyValue(key="a")])),
+        AnyValue(),
     )
-    return [KeyValue(key=key, value=value) for key, value in zip("dcba", values, strict=True)]
+    return [KeyValue(key=key, value=value) for key, value in zip("hgfedcba", values, strict=True)]
 
 
 def _traces() -> Message:
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
     span = spans.add(
-        trace_id=bytes(16),
-        span_id=bytes(8),
+        trace_id=bytes(range(16)),
+        span_id=bytes(range(8)),
         name="warm-up",
-        trace_state="ot=th:8",
+        trace_state=f"ot=th:8;rv:{_KEPT},a=b",
         attributes=_attributes(),
     )
     span.attributes.add(
@@ -45,6 +65,11 @@ def _traces() -> Message:
         key="exception.type"
     ).value.string_value = "TimeoutError"
     span.links.add(trace_id=bytes(16), span_id=bytes(8))
+    for number in range(20):
+        state = f"ot=rv:{_KEPT}" if number % 2 else ""
+        trace_id, span_id = bytes([number]) * 16, bytes([number + 1]) * 8
+        spans.add(trace_id=trace_id, span_id=span_id, name="busy", trace_state=state)
+    spans.add(trace_id=b"too short")
     return request
 
 
@@ -53,6 +78,10 @@ def _logs() -> Message:
     records = request.resource_logs.add().scope_logs.add().log_records
     record = records.add(event_name="warm-up", attributes=_attributes())
     record.body.string_value = "warm-up"
+    record.attributes.add(key="sampling.randomness").value.string_value = _KEPT
+    for number in range(20):
+        records.add(attributes=_attributes()).body.int_value = number
+    records.add(trace_id=b"too short")
     return request
 
 
@@ -74,12 +103,21 @@ def _metrics() -> Message:
     return request
 
 
+def compiled() -> bool:
+    """Return whether an earlier process compiled these kernels and kept them: else it takes half a minute."""
+    return CACHE_DIRECTORY is not None and any(CACHE_DIRECTORY.rglob("*.nbc"))
+
+
 def warm_up() -> None:
-    """Run a request of every signal through all stages but the insert."""
+    """Run requests of every signal through all stages but the insert: whole and in part, sampled and not."""
+    requests = []
     for signal, message in (
         (Signal.TRACES, _traces()),
         (Signal.LOGS, _logs()),
         (Signal.METRICS, _metrics()),
     ):
         body = message.SerializeToString()
-        process([Request(signal, body, check(signal, body), 0)])
+        requests += [inspect("warm-up", signal, body, at).request for at in (1, 2)]
+    states = States.new(lambda: f"{1:032x}")
+    for sampling in (None, Sampling(_BUSY, 1, states, "warm-up")):
+        process_sampled(requests, (), Rules(), sampling)

@@ -27,6 +27,7 @@ COMMANDS = {
         "headgate.cli.export:export",
         "Write rows into a file: events, traces, logs, usage.",
     ),
+    "warmup": ("headgate.cli.warmup:warmup", "Compile the collector's kernels ahead of time."),
     "demo": (
         "headgate.cli.demo:demo",
         "Watch a small web shop being counted, then read its reports.",

@@ -180,13 +180,15 @@ def _serve(
     from headgate.collector.pipeline import Limits, Pipeline
     from headgate.collector.release import sync_file_system
     from headgate.collector.sampling import Sampler
-    from headgate.collector.warmup import warm_up
+    from headgate.collector.warmup import compiled, warm_up
     from headgate.store import migrate
     from headgate.store.identity import write_identity
 
     keep_freed_memory()
     migrate(store)
     write_identity(store, rules.identity.public, datetime.now(UTC))
+    if not compiled():
+        typer.echo("compiling, once for this version: about half a minute", err=True)
     warm_up()
     journal = directory.path / "journal"
     with _told_as_a_sentence(journal):

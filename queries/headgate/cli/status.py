@@ -75,7 +75,7 @@ def screen(found: Mapping[str, Any], before: Mapping[str, Any] | None) -> Group:
     """Return what is shown of a look; rates are items a second since the look before."""
     signals = list(found["received"])
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-    table.add_column("items since the start")
+    table.add_column("since the start")
     for fate in _FATES:
         table.add_column(fate.replace("_", " "), justify="right")
     if before is not None:
