@@ -1,9 +1,8 @@
 """Trend: what grows, what declines, how fast, with which users, and when it began (REQ-TRD-01 to -09)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,92 +11,16 @@ from headgate.queries.changes import slopes
 from headgate.queries.charts import Bars, Timeline
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
-from headgate.queries.estimate import Estimate, at_least, exactly
+from headgate.queries.estimate import at_least, exactly
 from headgate.queries.gaps import missing
 from headgate.queries.outcomes import calls_of
 from headgate.queries.reports.trend.classes import acceleration, confidence, growth, trend_type
+from headgate.queries.reports.trend.records import Period, Row, Summary
 from headgate.queries.reports.trend.turns import Change, Level, changes
 from headgate.queries.window import Window
 
 LEAST_DAYS_OF_RETENTION = 14
 _NOTHING = Columns({})
-
-
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """Where it goes; the same numbers for one operation and for all. Velocities are calls a period, per period."""
-
-    trend: Annotated[
-        str,
-        "tested in this order: `abandoned` (velocity <= -2 and under 5 calls), `emerging` (under 10"
-        " calls), `growing` (velocity > 0.5), `declining` (< -0.5), `stable`",
-    ]
-    calls: Annotated[Estimate, "uses"]
-    velocity: Annotated[
-        float, "least-squares slope of calls by period, over whole periods, gaps left out"
-    ]
-    velocity_p_value: Annotated[
-        float | None, "how probable a slope so far from 0 is by chance; null under 3 periods"
-    ]
-    acceleration: Annotated[float, "slope of the second half of the periods less that of the first"]
-    growth_rate: Annotated[
-        float, "last quarter of the periods / first quarter - 1; 1 where only the last has calls"
-    ]
-    change_rate: Annotated[
-        float | None, "calls against the window before, of the same length; null without any there"
-    ]
-    unique_users: Annotated[Estimate, "distinct users"]
-    new_users_per_week: Annotated[
-        Estimate,
-        "adoption: users whose first day is in the window / max(days / 7, 1); user_day remembers 400"
-        " days, raw rows only the window",
-    ]
-    retention_rate: Annotated[
-        float | None,
-        "share of users who came in two weeks that follow one another; null under 14 days",
-    ]
-    churn_rate: Annotated[float | None, "1 - retention_rate"]
-    confidence_score: Annotated[
-        float, "0.7 min(calls / 100, 1) + 0.3 min(periods / 10, 1); above 20 calls over 7 days, say"
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Row(Trend):
-    """One operation of one service."""
-
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
-    calls_series: Annotated[
-        tuple[float | None, ...], "calls of each period; null where nothing at all was recorded"
-    ]
-    changed_at: Annotated[
-        datetime | None, "when its calls changed their level, if they did (see `changes`)"
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """Everything in one period."""
-
-    period: Annotated[str, "its first local date, or its start where it is an hour"]
-    calls: Annotated[float | None, "uses; null where nothing at all was recorded: missing, not 0"]
-    whole: Annotated[bool, "whether all of it is in the window"]
-    changed: Annotated[bool, "whether a change of level began here"]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary(Trend):
-    """Everything in the window together."""
-
-    step: Annotated[str, "what a period is"]
-    periods: Annotated[int, "whole periods that are not missing: what slopes are made of"]
-    periods_missing: Annotated[int, "periods in which nothing at all was recorded"]
-    changes: Annotated[
-        tuple[Change, ...],
-        "changes of level, the surest first: at most one in a hundred of them is by chance",
-    ]
-    timeline: Annotated[tuple[Period, ...], "every period of the window, in order"]
 
 
 def asks(params: SteppedParams, window: Window) -> Mapping[str, Ask]:

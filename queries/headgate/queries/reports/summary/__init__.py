@@ -1,0 +1,241 @@
+"""Summary: one page over all: key numbers against the window before, what fails, what is slow (REQ-ALRT-04)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from headgate.queries.charts import Bars, Gauge, Timeline
+from headgate.queries.columns import Columns, parts
+from headgate.queries.declaration import Ask, Context, Reduced, Report
+from headgate.queries.durations import EXCELLENT_BELOW_MS, mean_ms, quantiles
+from headgate.queries.estimate import Estimate, at_least, exactly
+from headgate.queries.outcomes import (
+    ARCHIVE_AFTER_HOURS,
+    WARN_BELOW_SUCCESS_RATE,
+    calls_of,
+    error_rate,
+    success_rate,
+    with_outcome,
+)
+from headgate.queries.reports.summary.records import (
+    Failing,
+    NewError,
+    Number,
+    Period,
+    Row,
+    Slow,
+    Summary,
+    SummaryParams,
+)
+from headgate.queries.uncertain import counted
+from headgate.queries.window import Window
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HEALTHY = "healthy"
+_NOTHING = Columns({})
+
+
+def asks(params: SummaryParams, window: Window) -> Mapping[str, Ask]:
+    """Ask for the key numbers of the window before."""
+    queries = ("outcomes", "moments", "buckets", "users")
+    return {"previous": Ask(window.before, params, queries)}
+
+
+def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
+    """Bring the other reports' numbers onto one page; rows by calls, most first."""
+    usage, params = columns["usage"], context.params
+    by_label = {
+        name: dict(parts(columns[name], "service", "operation"))
+        for name in ("moments", "buckets", "previous.outcomes")
+    }
+    users = _users(columns["users"], exact=not usage.sum("variance"))
+    rows, failing, slow = [], [], []
+    for label, part in parts(usage, "service", "operation"):
+        found = {name: group.get(label, _NOTHING) for name, group in by_label.items()}
+        row = _row(label, part, found, users.get(label, exactly(0)), context)
+        rows.append(row)
+        failures = calls_of(with_outcome(part, "error", "timeout"))
+        if failures.value:
+            failing.append(Failing(row.service, row.operation, row.success_rate, failures))
+        if row.p95_ms is not None:
+            slow.append(Slow(row.service, row.operation, row.p95_ms, counted(found["moments"])))
+    rows.sort(key=lambda row: (-row.calls.value, row.service, row.operation))
+    failing.sort(key=lambda f: (_value(f.success_rate), f.service, f.operation))
+    slow.sort(key=lambda s: (-_value(s.p95_ms), s.service, s.operation))
+    healthy = sum(row.verdict == HEALTHY for row in rows)
+    summary = Summary(
+        calls=calls_of(usage),
+        success_rate=success_rate(usage),
+        services=len({row.service for row in rows}),
+        operations=len(rows),
+        healthy=healthy,
+        unhealthy=len(rows) - healthy,
+        numbers=_numbers(columns, users) if rows else (),
+        failing=tuple(failing[: params.shortlist]),
+        slowest=tuple(slow[: params.shortlist]),
+        newest_errors=_newest(columns["failures"], params.shortlist),
+        timeline=_timeline(usage, context) if rows else (),
+    )
+    return Reduced(summary, tuple(rows[: params.limit]))
+
+
+def verdict(success: float | None, p95_ms: float | None, hours_since_last_use: float) -> str:
+    """Return the health of an operation as words (REQ-ALRT-04)."""
+    words = []
+    if success is not None and success < WARN_BELOW_SUCCESS_RATE:
+        words.append("failing")
+    if p95_ms is not None and p95_ms > EXCELLENT_BELOW_MS:
+        words.append("slow")
+    if hours_since_last_use > ARCHIVE_AFTER_HOURS:
+        words.append("archive candidate")
+    return ", ".join(words) or HEALTHY
+
+
+def _row(
+    label: tuple[str, str],
+    usage: Columns,
+    found: Mapping[str, Columns],
+    users: Estimate,
+    context: Context,
+) -> Row:
+    calls, before = calls_of(usage), found["previous.outcomes"].sum("calls")
+    p95 = _p95(found["buckets"], found["moments"])
+    rate = success_rate(usage)
+    last = EPOCH + timedelta(microseconds=int(usage["last_ns"].max()) // 1000)
+    hours = (context.now - last) / timedelta(hours=1)
+    return Row(
+        service=label[0],
+        operation=label[1],
+        verdict=verdict(
+            None if rate is None else rate.value, None if p95 is None else p95.value, hours
+        ),
+        calls=calls,
+        change_rate=round(calls.value / before - 1, 4) if before else None,
+        calls_series=tuple(_per_period(usage, context).tolist()),
+        success_rate=rate,
+        p95_ms=p95,
+        unique_users=users,
+    )
+
+
+def _numbers(columns: Mapping[str, Columns], users: Mapping[Any, Estimate]) -> tuple[Number, ...]:
+    earlier = {name: columns[f"previous.{name}"] for name in ("outcomes", "moments", "buckets")}
+    before = _users(columns["previous.users"], exact=not earlier["outcomes"].sum("variance"))
+    now = {name: columns[name] for name in ("moments", "buckets")}
+    usage, outcomes = columns["usage"], earlier["outcomes"]
+    found = (
+        ("calls", calls_of(usage), calls_of(outcomes)),
+        ("unique_users", users.get(None, exactly(0)), before.get(None, exactly(0))),
+        ("error_rate", error_rate(usage), error_rate(outcomes)),
+        ("mean_ms", mean_ms(now["moments"]), mean_ms(earlier["moments"])),
+        (
+            "p95_ms",
+            _p95(now["buckets"], now["moments"]),
+            _p95(earlier["buckets"], earlier["moments"]),
+        ),
+    )
+    return tuple(
+        Number(
+            name,
+            value,
+            was,
+            round(_value(value) / was.value - 1, 4) if value and was and was.value else None,
+        )
+        for name, value, was in found
+    )
+
+
+def _value(estimate: Estimate | None) -> float:
+    return 0.0 if estimate is None else estimate.value
+
+
+def _p95(buckets: Columns, moments: Columns) -> Estimate | None:
+    found = quantiles(buckets, (0.95,), moments)
+    return found[0] if found else None
+
+
+def _users(users: Columns, *, exact: bool) -> dict[Any, Estimate]:
+    """Return distinct users by (service, operation), and the whole's under None."""
+    rows = zip(
+        *(users[name].tolist() for name in ("service", "operation", "whole", "users")), strict=True
+    )
+    bound = exactly if exact else at_least
+    return {None if whole else (s, o): bound(float(n)) for s, o, whole, n in rows}
+
+
+def _newest(failures: Columns, limit: int) -> tuple[NewError, ...]:
+    found = []
+    for (key,), part in parts(failures, "fingerprint"):
+        texts = (part["last_ns"], part["error_type"], part["message"])
+        # Equal instants are told apart by the text, so that the order of rows does not matter.
+        latest = max(zip(*(column.tolist() for column in texts), strict=True))
+        first = EPOCH + timedelta(microseconds=int(part["first_ns"].min()) // 1000)
+        found.append(
+            NewError(f"{int(key):016x}", latest[1], latest[2], counted(part, "failures"), first)
+        )
+    found.sort(key=lambda error: error.fingerprint)
+    return tuple(sorted(found, key=lambda error: error.first_seen_at, reverse=True)[:limit])
+
+
+def _per_period(columns: Columns, context: Context) -> Any:
+    position = context.periods.index(columns["period_s"].astype(np.int64))
+    return np.bincount(position, columns["calls"], len(context.periods)).astype(np.float64)
+
+
+def _timeline(usage: Columns, context: Context) -> tuple[Period, ...]:
+    calls = _per_period(usage, context).tolist()
+    failures = _per_period(with_outcome(usage, "error", "timeout"), context).tolist()
+    return tuple(
+        Period(context.periods.label(number), *both)
+        for number, both in enumerate(zip(calls, failures, strict=True))
+    )
+
+
+REPORT = Report(
+    question="How is it going: what is used, what fails, what is slow, what is new?",
+    params=SummaryParams,
+    summary=Summary,
+    row=Row,
+    tables={
+        "numbers": ("metric", "value", "before", "change_rate"),
+        "rows": (
+            "service",
+            "operation",
+            "verdict",
+            "calls",
+            "change_rate",
+            "calls_series",
+            "success_rate",
+            "p95_ms",
+            "unique_users",
+        ),
+        "failing": ("service", "operation", "success_rate", "failure_count"),
+        "slowest": ("service", "operation", "p95_ms", "calls"),
+        "newest_errors": ("error_type", "message", "count", "first_seen_at"),
+    },
+    charts=(
+        Gauge(
+            title="Success rate",
+            value="success_rate",
+            low=0,
+            high=1,
+            bands=((WARN_BELOW_SUCCESS_RATE, "low"), (0.95, "attention"), (1, "good")),
+        ),
+        Timeline(title="Calls and failures", table="timeline", x="period", y=("calls", "failures")),
+        Bars(title="What is used most", category="operation", value="calls", color="verdict"),
+        Bars(title="What is slowest", table="slowest", category="operation", value="p95_ms"),
+    ),
+    reduce=reduce,
+    asks=asks,
+    borrows=(
+        "usage.usage",
+        "usage.users",
+        "performance.moments",
+        "performance.buckets",
+        "errors.failures",
+        "context.outcomes",
+    ),
+    on_request=("outcomes",),
+)
