@@ -150,7 +150,7 @@ def numbers(answer: Any) -> dict[str, Estimate]:
     for name, records in [("rows", answer.rows), *lists]:
         for record in records:
             if is_dataclass(record):
-                kinds = ("operation", "error_type", "date", "period")
+                kinds = ("service", "operation", "error_type", "date", "period")
                 label = [getattr(record, kind) for kind in kinds if hasattr(record, kind)]
                 found |= estimates(record, f"{name} {label} ")
     return found
