@@ -36,6 +36,14 @@ COMMANDS = {
         "headgate.cli.sampling:app",
         "Show, set or simulate what is kept of the detail when it is busy.",
     ),
+    "forget": (
+        "headgate.cli.forget:forget",
+        "Remove a person from everything that is stored.",
+    ),
+    "ledger": (
+        "headgate.cli.ledger:ledger",
+        "Show what was received and what became of it; exit 1 if it does not close.",
+    ),
     "bench": ("headgate.cli.bench:bench", "Measure what ingesting costs on this machine."),
     "import": ("headgate.cli.import_:import_", "Load OTLP files that were written elsewhere."),
 }

@@ -247,9 +247,18 @@ def _serve(
     reload = Reload(settings, read, sampler)
     loop.add_signal_handler(signal.SIGHUP, reload)
     try:
-        exports = directory.path / "exports"
         loop.run_until_complete(
-            _serve_http(settings, store, exports, pipeline, sampler, listeners, ready, stopping)
+            _serve_http(
+                settings,
+                rules,
+                store,
+                directory.path,
+                pipeline,
+                sampler,
+                listeners,
+                ready,
+                stopping,
+            )
         )
     finally:
         grpc_receiver.stop(SHUTDOWN_S / 2).wait()
@@ -282,8 +291,9 @@ def _ready(directory: DataDirectory, addresses: dict[str, str]) -> None:
 
 async def _serve_http(
     settings: ServeSettings,
+    rules: Rules,
     store: Store,
-    exports: Path,
+    directory: Path,
     pipeline: Pipeline,
     sampler: Sampler | None,
     listeners: dict[str, socket.socket],
@@ -297,6 +307,7 @@ async def _serve_http(
     from headgate.collector.http_receiver import HttpReceiver
     from headgate.collector.vitals import vitals
     from headgate.web import ExportJobs, create_app
+    from headgate.web.forget import forget_user
 
     began_s = time.monotonic()
 
@@ -330,12 +341,21 @@ async def _serve_http(
             uptime_s=time.monotonic() - began_s,
         ),
         exports=ExportJobs(
-            exports,
+            directory / "exports",
             store,
             clock=lambda: datetime.now(UTC),
             new_id=lambda: secrets.token_hex(16),
         ),
         sampler=sampler,
+        forgetting=lambda user, by: forget_user(
+            store,
+            rules.identity,
+            user,
+            by=by,
+            now=datetime.now(UTC),
+            flush=pipeline.flush,
+            journal=directory / "journal",
+        ),
     )
     otlp = HttpReceiver(
         lambda _: pipeline, pipeline.room, settings.max_request_bytes, settings.receive_s

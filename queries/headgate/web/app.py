@@ -7,6 +7,8 @@
                                   (default) or any other, width of a table in columns, chart of a picture from 1
 
     POST, GET /api/exports ...    files of rows, see headgate.web.export_routes
+    POST /api/forget              remove a person, see headgate.web.forget
+    GET /api/ledger               what was received and what became of it, see headgate.web.ledger
 
 Failures are {"error": sentence}: 400 for a question that cannot be asked so, 404 for a report that does not exist,
 503 for a store that cannot be read. Queries block, so they run in a few threads of their own, and never more at once.
@@ -29,7 +31,7 @@ from headgate.queries import ReportError, UnknownReport, entry, names, run
 from headgate.queries.declaration import described
 from headgate.queries.render import FORMATS, render
 from headgate.store import StoreError
-from headgate.web import sampling
+from headgate.web import forget, ledger, sampling
 from headgate.web.export_routes import export_routes
 from headgate.web.health import health_routes
 
@@ -59,13 +61,14 @@ def create_app(
     look: Callable[[], Vitals] | None = None,
     exports: ExportJobs | None = None,
     sampler: Sampler | None = None,
+    forgetting: Callable[[str, str], dict[str, Any]] | None = None,
 ) -> Starlette:
     """Return the application over `store`.
 
     `flush` blocks until everything acknowledged is in the store and returns False when that took too long, which the
     report then says; it is called before each report, in a thread of the pool. `clock` gives the aware time of asking,
     `look` tells how the collector is, `exports` makes and keeps files; `sampler` is what /api/sampling shows
-    and changes.
+    and changes, `forgetting` removes a person for who asks (see `headgate.web.forget`).
     """
     pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="headgate-query")
 
@@ -104,6 +107,9 @@ def create_app(
     further: list[Route] = []
     if exports is not None:
         further += export_routes(store, exports, clock=clock, flush=flush, in_pool=in_pool)
+    if forgetting is not None:
+        further += forget.routes(forgetting, in_pool)
+    further += ledger.routes(store, clock=clock, flush=flush, in_pool=in_pool)
     return Starlette(
         routes=[
             *health_routes(store, look=look, sampling=probabilities, in_pool=in_pool),

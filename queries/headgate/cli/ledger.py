@@ -1,0 +1,155 @@
+"""`headgate ledger`: what was received, and what became of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003  # typer reads the annotation
+from typing import TYPE_CHECKING, Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from headgate.queries import ReportError
+from headgate.store import (
+    StoreError,
+    acquire,
+    default_data_directory,
+    embedded_store,
+    find_server,
+    server_store,
+)
+from headgate.web.ledger import ledger as read_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_WAIT_S = 10.0
+_TIMEOUT_S = 120.0
+_WIDTH = 120
+_COUNTS = ("received", "stored", "sampled_out", "rejected", "duplicate")
+_NOTES = ("other", "corrected")
+
+
+class Format(StrEnum):
+    """How an answer is written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def ledger(
+    *,
+    since: Annotated[
+        str, typer.Option(help="Begin of the window of arrival: 24h or 7d back, or a time (UTC).")
+    ] = "24h",
+    until: Annotated[str | None, typer.Option(help="Its end; now unless given.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Directory of the embedded store. [default: as of serve]")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="ClickHouse server: http://user:password@host:8123/database."),
+    ] = None,
+    format_: Annotated[
+        Format, typer.Option("--format", help="table for people; json or csv for programs.")
+    ] = Format.table,
+) -> None:
+    """Show what was received and what became of it, by minute of arrival, signal and service.
+
+    received = stored + sampled out + rejected + duplicate, in items and bytes. Exits with 1 when that does not hold.
+    Beside it: items counted as `__other__`, and items whose time was corrected.
+    """
+    found = _get(since, until, data, store)
+    if format_ is Format.json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    elif format_ is Format.csv:
+        sys.stdout.write(_csv(found["rows"]))
+    else:
+        _print(found)
+    if not found["closes"]:
+        raise typer.Exit(1)
+
+
+def _get(since: str, until: str | None, data: Path | None, url: str | None) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    if url:
+        opened = server_store(url)
+        try:
+            return read_ledger(opened, since, until, now)
+        finally:
+            opened.close()
+    path = data or default_data_directory(os.environ)
+    server = find_server(path)
+    if server is not None:
+        return _ask(server["api"], since, until)
+    if not (path / "clickhouse").exists():
+        raise StoreError(f"there is no data in {path}; name the directory of your data with --data")
+    directory = acquire(path, "reader", wait_s=_WAIT_S)
+    opened = embedded_store(directory.engine_path)
+    try:
+        return read_ledger(opened, since, until, now)
+    finally:
+        opened.close()
+        directory.close()
+
+
+def _ask(api: str, since: str, until: str | None) -> dict[str, Any]:
+    asked = {"since": since} | ({"until": until} if until else {})
+    try:
+        response = httpx.get(
+            f"http://{api}/api/ledger", params=asked, timeout=_TIMEOUT_S, trust_env=False
+        )
+        answer: dict[str, Any] = response.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise StoreError(f"the server at {api} did not answer: {error}; ask again") from error
+    if "error" in answer:
+        raise (ReportError if response.is_client_error else StoreError)(str(answer["error"]))
+    return answer
+
+
+def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    out = io.StringIO()
+    names = ["time", "signal", "service", *_COUNTS, *(f"{n}_bytes" for n in _COUNTS), *_NOTES]
+    writer = csv.DictWriter(out, [*names, "closes"], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({**row, "time": _minute(row["time"])})
+    return out.getvalue()
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("arrived (UTC)", "signal", "service"):
+        table.add_column(name)
+    for name in (*_COUNTS, "bytes", *_NOTES):
+        table.add_column(name.replace("_", " "), justify="right")
+    table.add_column("closes")
+    for row in found["rows"]:
+        numbers = [*(row[n] for n in _COUNTS), row["received_bytes"], *(row[n] for n in _NOTES)]
+        table.add_row(
+            _minute(row["time"]),
+            row["signal"],
+            row["service"] or "(unknown)",
+            *(f"{number:,}" for number in numbers),
+            "yes" if row["closes"] else "NO",
+        )
+    console.print(table)
+    total = {n: sum(row[n] for row in found["rows"]) for n in _COUNTS}
+    parts = ", ".join(f"{total[n]:,} {n.replace('_', ' ')}" for n in _COUNTS)
+    console.print(f"\n{found['since']} to {found['until']}: {parts}.", soft_wrap=True)
+    open_ = sum(not row["closes"] for row in found["rows"])
+    console.print("The ledger closes." if not open_ else f"{open_} rows do not close.")
+
+
+def _minute(time_s: int) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,94 @@
+"""A ledger that does not close is told, over HTTP and by the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from headgate.queries import ReportError
+from headgate.web import create_app
+from headgate.web.ledger import ledger
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+def write(store, at: datetime, received: int, stored: int) -> None:
+    store.client().insert(
+        "ledger",
+        [[at, "traces", "shop", received, stored, 8, 8]],
+        column_names=[
+            "Time",
+            "Signal",
+            "ServiceName",
+            "Received",
+            "Stored",
+            "ReceivedBytes",
+            "StoredBytes",
+        ],
+    )
+
+
+def test_rows_close_or_do_not(store):
+    """Each minute, signal and service is a row; one that misses an item is told, and so is the whole."""
+    write(store, NOW - timedelta(minutes=2), 3, 3)
+    assert ledger(store, "1h", None, NOW)["closes"]
+    write(store, NOW - timedelta(minutes=1), 3, 2)
+    found = ledger(store, "1h", None, NOW)
+    assert [row["closes"] for row in found["rows"]] == [True, False]
+    assert not found["closes"]
+    assert ledger(store, "90s", "now", NOW)["rows"] == found["rows"][1:]
+    with pytest.raises(ReportError, match="soon"):
+        ledger(store, "soon", None, NOW)
+
+
+def test_over_http(store):
+    """What waits is stored first, and an unknown parameter is refused."""
+    flushed = []
+
+    async def ask(path: str) -> httpx.Response:
+        app = create_app(store, flush=lambda: flushed.append(1), clock=lambda: NOW)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get(path)
+
+    write(store, NOW - timedelta(minutes=1), 3, 2)
+    answer = asyncio.run(ask("/api/ledger?since=1h"))
+    assert (answer.status_code, answer.json()["closes"], flushed) == (200, False, [1])
+    assert asyncio.run(ask("/api/ledger?sinse=1h")).status_code == 400
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from headgate.store import acquire, embedded_store, migrate
+directory = acquire(Path(sys.argv[1]), "writer")
+store = embedded_store(directory.engine_path)
+migrate(store)
+store.client().command(
+    "INSERT INTO ledger (Time, Signal, ServiceName, Received, Stored)"
+    " VALUES (now('UTC') - INTERVAL 1 MINUTE, 'traces', 'shop', 3, 2)"
+)
+store.close()
+directory.close()
+"""
+
+
+def test_the_exit_code(tmp_path):
+    """`headgate ledger` exits with 1 when a row does not close."""
+    # Elsewhere, since a process can have one engine only.
+    subprocess.run([sys.executable, "-c", OPEN, str(tmp_path)], check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "headgate.cli", "ledger", "--data", str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1, done.stderr
+    assert " NO" in done.stdout
+    assert "1 rows do not close." in done.stdout
