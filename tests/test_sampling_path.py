@@ -12,107 +12,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from native_rows import rows_of, store_blocks
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from sampling_traffic import BUSY, NOW, SECOND, busy, log_request, run, trace_request
 
-from headgate.collector.check import check
 from headgate.collector.policy import Match, Policy
 from headgate.collector.process import Request, process, process_sampled
 from headgate.collector.rules import Rules
 from headgate.collector.sample import NotChosen, Sampling
-from headgate.collector.sampler import Law
 from headgate.collector.signals import Signal
 from headgate.collector.states import States
-
-NOW = 1_790_000_000_000_000_000
-SECOND = 10**9
-BUSY = Policy(
-    traces=Law(low=300, high=3000, rate=0.1), logs=Law(low=300, high=3000, rate=0.1), event_rows=500
-)
-
-
-def states() -> States:
-    names = iter([f"{number:032x}" for number in (77, 78)])
-    return States.new(lambda: next(names))
-
-
-def trace_request(rng, traces, *, start_ns=NOW, upstream="", users=200, services=("shop", "stock")):
-    """Return a request of traces of three spans: an entry of each service, and one within; 5 % of entries fail."""
-    message = ExportTraceServiceRequest()
-    scopes = []
-    for service in services:
-        batch = message.resource_spans.add()
-        batch.resource.attributes.add(key="service.name").value.string_value = service
-        scopes.append(batch.scope_spans.add())
-    for number in range(traces):
-        trace_id = rng.bytes(16)
-        route = int(min(rng.zipf(1.7), 12))
-        user = int(rng.integers(-users // 4, users))
-        parent = b""
-        for depth, (scope, kind) in enumerate(((scopes[0], 2), (scopes[0], 3), (scopes[-1], 2))):
-            span_id = rng.bytes(8)
-            span = scope.spans.add(
-                trace_id=trace_id,
-                span_id=span_id,
-                parent_span_id=parent,
-                trace_state=upstream,
-                name=f"GET /{route}" if kind == 2 else "call",
-                kind=kind,
-                start_time_unix_nano=start_ns + number * 1000,
-                end_time_unix_nano=start_ns + number * 1000 + int(rng.lognormal(14, 1)),
-                status={"code": 2 if depth == 0 and rng.random() < 0.05 else 0},
-            )
-            if user >= 0:
-                span.attributes.add(key="user.id").value.string_value = f"user {user}"
-            parent = span_id
-    body = message.SerializeToString()
-    return Request(Signal.TRACES, body, check(Signal.TRACES, body), start_ns)
-
-
-def log_request(rng, records, *, start_ns=NOW, named=0.1):
-    """Return a request of log records, half of them in traces, some of them named events."""
-    message = ExportLogsServiceRequest()
-    batch = message.resource_logs.add()
-    batch.resource.attributes.add(key="service.name").value.string_value = "shop"
-    scope = batch.scope_logs.add()
-    scope.scope.name = "app"
-    for number in range(records):
-        record = scope.log_records.add(
-            time_unix_nano=start_ns + number,
-            severity_number=int(rng.choice([5, 9, 13, 17], p=[0.3, 0.5, 0.15, 0.05])),
-            trace_id=rng.bytes(16) if rng.random() < 0.5 else b"",
-            event_name="checkout" if rng.random() < named else "",
-        )
-        record.body.string_value = f"record {number}"
-        record.attributes.add(key="zone").value.string_value = "a"
-    body = message.SerializeToString()
-    return Request(Signal.LOGS, body, check(Signal.LOGS, body), start_ns)
-
-
-def run(segments, policy=BUSY, state=None):
-    """Process segments one after the other; return what came of each."""
-    state = state or states()
-    found = []
-    for number, requests in enumerate(segments):
-        made = process_sampled(
-            requests, (), Rules(), Sampling(policy, 1, state, f"segment {number}")
-        )
-        state = made.states
-        found.append(made)
-    return found
-
-
-def busy(rng, segments=4, traces=800, logs=800):
-    """Return segments of two requests each of traces and of logs, five seconds apart."""
-    return [
-        [
-            make(rng, size // 2, start_ns=NOW + (5 * number + half) * SECOND)
-            for half in range(2)
-            for make, size in ((trace_request, traces), (log_request, logs))
-        ]
-        for number in range(segments)
-    ]
-
 
 SAMPLED = {"otel_traces", "otel_logs", "events", "ledger", "sampling_history"}
 

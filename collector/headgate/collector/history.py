@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MOST_STRATA = 20
 MOST_STRETCHES = 16
-APART_NS = 3600 * 10**9
+APART_NS = 60 * 10**9
 _NUMBERS = {
     "DateTime64(9, 'UTC')": np.int64, "UInt32": np.uint32, "UInt64": np.uint64, "Float64": np.float64,
 }  # fmt: skip
@@ -127,8 +127,8 @@ def event_accounts(
 ) -> list[Account]:
     """Return the accounts of a segment's event rows: one for each stretch of event time, at most MOST_STRETCHES.
 
-    Stretches lie an hour apart, so that one row with a clock that is years off does not make a threshold reach over
-    years.
+    Stretches lie a minute apart, so that what is late, or has a clock of its own, does not make a threshold reach over
+    all the time between.
     """
     p = float(probability_of(np.array([thinned.threshold]))[0])
     order = np.argsort(time_ns, kind="stable")
