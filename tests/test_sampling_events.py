@@ -51,10 +51,30 @@ def segments():
     return growing(np.random.default_rng(1))
 
 
-@pytest.fixture
-def filled(store, segments):
-    """Return the segments' results, stored, and a function that asks the store about a window of seconds."""
-    found = run(segments, LIMIT)
+@pytest.fixture(scope="module")
+def found(segments):
+    """Return what became of the segments."""
+    return run(segments, LIMIT)
+
+
+@pytest.fixture(scope="module")
+def kept(found):
+    """Return the event rows that are kept, segment by segment."""
+    return [rows_of(b for b in made.blocks if b.table == "events")["events"] for made in found]
+
+
+@pytest.fixture(scope="module")
+def sent(segments):
+    """Return all event rows."""
+    blocks = [b for requests in segments for b in process(requests) if b.table == "events"]
+    return rows_of(blocks)["events"]
+
+
+WINDOWS = [(-125, -100), (-125, 5), (0, 5), (5, 10), (0, 10), (5, 15), (10, 20), (20, 30), (0, 30)]
+
+
+def test_a_window_thinned_to_its_largest_threshold_is_an_exact_sample(store, found, sent):
+    """Every row of everybody who passes is there, and nobody else: late rows that were thinned more included."""
     for number, made in enumerate(found):
         store_blocks(store, f"s{number}", made.blocks)
 
@@ -62,52 +82,26 @@ def filled(store, segments):
         parameters = {"since": NOW + since_s * SECOND, "until": NOW + until_s * SECOND, **more}
         return store.client().query(sql, parameters=parameters).result_rows
 
-    return found, ask
-
-
-WINDOWS = [
-    (-125, -100),
-    (-125, 5),
-    (0, 5),
-    (5, 10),
-    (0, 10),
-    (5, 15),
-    (10, 20),
-    (20, 30),
-    (25, 30),
-    (0, 30),
-]
-
-
-@pytest.mark.parametrize(("since", "until"), WINDOWS)
-def test_a_window_thinned_to_its_largest_threshold_is_an_exact_sample(
-    filled, segments, since, until
-):
-    """Every row of everybody who passes is there, and nobody else: late rows that were thinned more included."""
-    _, ask = filled
-    ((t,),) = ask(LARGEST, since, until)
-    found = dict(ask(SAMPLE, since, until, t=t))
-    expected: dict[int, int] = {}
-    anonymous = 0
-    for requests in segments:
-        for row in rows_of(process(requests))["events"]:
+    thresholds = {}
+    for since, until in WINDOWS:
+        ((t,),) = ask(LARGEST, since, until)
+        thresholds[since, until] = t
+        people = dict(ask(SAMPLE, since, until, t=t))
+        expected: dict[int, int] = {}
+        anonymous = 0
+        for row in sent:
             if NOW + since * SECOND <= row["Timestamp"] < NOW + until * SECOND:
                 who = row["UserHash"]
                 anonymous += not who
                 if who and who & int(MASK56) >= t:
                     expected[who] = expected.get(who, 0) + 1
-    assert {who: n for who, n in found.items() if who in expected} == expected
-    rest = sum(n for who, n in found.items() if who not in expected)
-    p = 1 - t / WHOLE
-    assert abs(rest - anonymous * p) <= 4.5 * math.sqrt(2 * anonymous * p * (1 - p)) + 1e-9
-
-
-def test_late_rows_make_the_threshold_of_their_own_time(filled):
-    """What happened before it was busy, but arrived then, was thinned: its window knows, and no other does."""
-    _, ask = filled
-    ((calm,),) = ask(LARGEST, 0, 10)
-    ((with_late,),) = ask(LARGEST, -125, -100)
-    assert calm == 0 < with_late
+        assert {who: n for who, n in people.items() if who in expected} == expected
+        rest = sum(n for who, n in people.items() if who not in expected)
+        p = 1 - t / WHOLE
+        assert abs(rest - anonymous * p) <= 4.5 * math.sqrt(2 * anonymous * p * (1 - p)) + 1e-9
+    # What happened before it was busy, but arrived then, was thinned: its window knows, and no other does.
+    assert thresholds[0, 10] == 0 < thresholds[-125, -100]
+    assert thresholds[-125, 5] == thresholds[-125, -100]
 
 
 def test_a_clock_that_is_weeks_off_does_not_reach_over_weeks():
@@ -124,37 +118,25 @@ def test_a_clock_that_is_weeks_off_does_not_reach_over_weeks():
     assert all(end - start < 60 * SECOND for start, end in spans)
 
 
-def test_distinct_users_are_unbiased(segments):
+def test_distinct_users_are_unbiased(found, kept, sent):
     """Over 300 draws of who the users are, the estimate has the true number as its mean, and theory's variance."""
-    first = run(segments, LIMIT)
-    t = max(made.chosen.events for made in first)
+    t = max(made.chosen.events for made in found)
     p = 1 - t / WHOLE
     assert 0.1 < p < 0.6
-    users = {
-        row["UserHash"]
-        for requests in segments
-        for row in rows_of(process(requests))["events"]
-        if row["UserHash"]
-    }
+    users = {row["UserHash"] for row in sent if row["UserHash"]}
     rng = np.random.default_rng(3)
     draws = rng.integers(0, 2**56, (300, len(users)), np.uint64)  # fresh hashes of the same people
     estimates = (draws >= t).sum(axis=1) / p
     error = math.sqrt(len(users) * (1 - p) / p)
     assert abs(estimates.mean() - len(users)) <= 4.5 * error / math.sqrt(300)
-    kept = {
-        row["UserHash"]
-        for made in first
-        for row in rows_of(made.blocks)["events"]
-        if row["UserHash"] & int(MASK56) >= t and row["UserHash"]
-    }
-    assert abs(len(kept) / p - len(users)) <= 4.5 * error
+    seen = {row["UserHash"] for rows in kept for row in rows if row["UserHash"]}
+    passing = {user for user in seen if user & int(MASK56) >= t}
+    assert abs(len(passing) / p - len(users)) <= 4.5 * error
 
 
-def test_weighted_event_rows_estimate_all_uses(filled, segments):
+def test_weighted_event_rows_estimate_all_uses(kept, sent):
     """The sum of weights over all rows is the number of uses, within 4.5 errors with people as units."""
-    found, _ = filled
-    rows = [row for made in found for row in rows_of(made.blocks)["events"]]
-    truth = sum(len(rows_of(process(requests))["events"]) for requests in segments)
+    rows, truth = [row for each in kept for row in each], len(sent)
     assert len(rows) < truth / 1.5
     by_person: dict[bytes, list[float]] = {}
     for row in rows:
@@ -182,10 +164,9 @@ def test_upstream_weights_are_apart():
         assert row["Weight"] == pytest.approx(row["UpstreamWeight"] / p, rel=1e-12)
 
 
-def test_rows_of_a_person_stay_together(filled):
+def test_rows_of_a_person_stay_together(found, kept):
     """Of two rows of one user in one segment either both are kept or none."""
-    found, _ = filled
-    for made in found:
-        for row in rows_of(made.blocks)["events"]:
+    for made, rows in zip(found, kept, strict=True):
+        for row in rows:
             if row["UserHash"]:
                 assert row["UserHash"] & int(MASK56) >= made.chosen.events
