@@ -204,7 +204,10 @@ def test_output_goes_to_a_file(data: Path, tmp_path: Path) -> None:
         (["usage", "--where", "color"], "--where 'color' is not possible"),
         (["usage", "--set", "limit=3"], "no parameter 'limit'"),
         (["usage", "--set", "now=3"], "--set now is not possible"),
-        (["usage", "--store", "http://127.0.0.1:1"], "--data and --store name two places"),
+        (
+            ["usage", "--store", "http://127.0.0.1:1"],
+            "--data, --store and --server name several places",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_one_sentence(data: Path, arguments: list[str], says: str) -> None:

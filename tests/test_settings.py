@@ -228,7 +228,9 @@ def test_the_settings_file_shows_every_key_with_its_default(tmp_path):
     assert shown.pop("data") == "~/.local/share/headgate"
     assert shown.pop("store").startswith("http://")
     assert len(shown.pop("user_key")) == 48
-    assert shown.pop("user_key_file").startswith("/")
+    assert shown.pop("tokens").endswith("/tokens.json")
+    for name in ("user_key_file", "tls_cert", "tls_key", "tls_client_ca"):
+        assert shown.pop(name).startswith("/")
     assert ServeSettings(**shown) == ServeSettings()
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(shown))
     assert load({}, tmp_path / "all.yaml", {}) == ServeSettings()

@@ -256,6 +256,7 @@ def test_the_ready_line_and_the_lock_file_tell_the_addresses(lives):
             f" API http://{server.api}, data {server.data}\n"
         )
         addresses = {"otlp_grpc": server.grpc, "otlp_http": server.http, "api": server.api}
+        assert life.lock.pop("token").startswith("hg_"), "for commands on this machine"
         assert life.lock == {"pid": server.process.pid, "role": "server", **addresses}
         ports = {address.rpartition(":")[2] for address in addresses.values()}
         assert len(ports) == 3

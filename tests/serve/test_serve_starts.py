@@ -58,7 +58,7 @@ def test_a_port_in_use_is_named_with_its_option(refused, taken, tmp_path, option
 )
 def test_an_address_that_is_not_ours_is_refused(refused, tmp_path, address, reason):
     """An unknown host, a name that cannot be one, an address of another machine, and none at all."""
-    done = refused("--data", str(tmp_path), *options(otlp_grpc=address))
+    done = refused("--data", str(tmp_path), *options(otlp_grpc=address), "--allow-anonymous")
     assert said_in_one_sentence(done).startswith(f"headgate: {reason}")
 
 

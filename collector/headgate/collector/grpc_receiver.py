@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from headgate.collector.pipeline import Pipeline
+    from headgate.collector.receive import Senders
     from headgate.collector.room import Room
 
 SERVICES = {
@@ -54,7 +55,7 @@ class GrpcReceiver:
 
     def __init__(
         self,
-        pipeline_of: Callable[[bytes], Pipeline],
+        senders: Senders,
         room: Room,
         host: str,
         port: int,
@@ -63,11 +64,8 @@ class GrpcReceiver:
         credentials: grpc.ServerCredentials | None = None,
         receive_s: float,
     ) -> None:
-        """Bind the address, in plain text unless there are credentials; raises OSError when that cannot be done.
-
-        Each call is sent to `pipeline_of(authorization)`, which raises Unauthenticated, Forbidden or Retryable.
-        """
-        self._pipeline_of = pipeline_of
+        """Bind the address, in plain text unless there are credentials; raises OSError when that cannot be done."""
+        self._senders = senders
         self._room = room
         self._limit = max_request_bytes
         self._patience = Patience(receive_s)
@@ -105,7 +103,7 @@ class GrpcReceiver:
         def export(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             received = Received(self._room, self._limit)
             try:
-                pipeline = self._pipeline_of(_authorization(context))
+                pipeline = self._senders.pipeline(_authorization(context))
                 received.grow(min(_ORDINARY_BYTES, self._limit))
                 body = self._read(messages, context, pipeline, signal)
                 received.grow(len(body) - received.held)

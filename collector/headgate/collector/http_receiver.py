@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from headgate.collector.partial import Partial
     from headgate.collector.pipeline import Pipeline
+    from headgate.collector.receive import Senders
     from headgate.collector.room import Room
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -57,16 +58,13 @@ class HttpReceiver:
 
     def __init__(
         self,
-        pipeline_of: Callable[[bytes], Pipeline],
+        senders: Senders,
         room: Room,
         max_request_bytes: int,
         receive_s: float,
     ) -> None:
-        """Send each request to `pipeline_of(authorization)`, called with the header's value or nothing.
-
-        It raises Unauthenticated, Forbidden or Retryable.
-        """
-        self._pipeline_of = pipeline_of
+        """Share `room` with everybody who receives."""
+        self._senders = senders
         self._room = room
         self._limit = max_request_bytes
         self._receive_s = receive_s
@@ -79,7 +77,9 @@ class HttpReceiver:
         kind, encoding, authorization, length = _head(scope["headers"])
         try:
             signal = _signal(scope)
-            pipeline = self._pipeline_of(authorization)
+            pipeline = self._senders.known(authorization)
+            if pipeline is None:
+                pipeline = await asyncio.to_thread(self._senders.pipeline, authorization)
             received = Received(self._room, self._limit)
             body = await self._read(receive, received, pipeline, signal, kind, length)
             if kind == PROTOBUF and len(body) <= _SMALL and encoding in _PLAIN:

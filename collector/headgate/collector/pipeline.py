@@ -74,7 +74,7 @@ class Pipeline:
         memory, where other pipelines share it; it has `limits.memory_bytes` unless given.
         """
         self.room = room or Room(limits.memory_bytes)
-        self._database = store.database
+        self.database = store.database
         self._clock_ns = clock_ns
         self._monotonic_s = monotonic_s
         self._limits = limits
@@ -87,7 +87,7 @@ class Pipeline:
             sealed=self._sealed,
         )
         self._retransmissions = Retransmissions(directory)
-        self._sampler = sampler
+        self.sampler = sampler
         self._make_durable = make_durable
         self._when_idle = when_idle
         self._releaser = Releaser(self._journal, self._retransmissions, self._before_release)
@@ -143,7 +143,7 @@ class Pipeline:
         when there is no room or we are stopping. `held` bytes of the room are taken over when this returns.
         """
         try:
-            found = inspect(self._database, signal, body, self._clock_ns())
+            found = inspect(self.database, signal, body, self._clock_ns())
         except NothingGood as error:
             self._reject_items(signal, error.partial)
             raise
@@ -339,8 +339,8 @@ class Pipeline:
     def _before_release(self) -> None:
         """Make durable what released segments would otherwise still tell."""
         self._make_durable()
-        if self._sampler is not None:
-            self._sampler.persist()
+        if self.sampler is not None:
+            self.sampler.persist()
 
     def _next(self) -> Segment | None:
         """Return the oldest sealed segment, sealing one when it is time; None when stopping and all is stored."""

@@ -45,6 +45,7 @@ COMMANDS = {
         "Show what was received and what became of it; exit 1 if it does not close.",
     ),
     "bench": ("headgate.cli.bench:bench", "Measure what ingesting costs on this machine."),
+    "token": ("headgate.cli.token:app", "Make, list and revoke the tokens that a server asks for."),
     "import": ("headgate.cli.import_:import_", "Load OTLP files that were written elsewhere."),
 }
 _EXPECTED = (

@@ -32,10 +32,11 @@ from headgate.store import (
     find_server,
     server_store,
 )
+from headgate.store.server import server_client
 from headgate.web.export_routes import Order, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from headgate.store import Store
 
@@ -97,7 +98,7 @@ def export(
         if store:
             done = _here(server_store(store), order, output, follow)
         elif server := find_server(place):
-            done = _there(server["api"], order, output, follow)
+            done = _there(server, order, output, follow)
         else:
             directory = acquire(place, "reader", wait_s=_WAIT_S)
             try:
@@ -114,11 +115,12 @@ def _here(store: Store, order: Order, output: Path, follow: Callable[[Written], 
         store.close()
 
 
-def _there(api: str, order: Order, output: Path, follow: Callable[[Written], None]) -> Written:
+def _there(
+    server: Mapping[str, str], order: Order, output: Path, follow: Callable[[Written], None]
+) -> Written:
     """Let the server make the file, then fetch it."""
     part = output.with_name(f"{output.name}.part")
-    # The server is on this machine: a proxy of the environment must not come between.
-    with httpx.Client(base_url=f"http://{api}", trust_env=False, timeout=120) as client:
+    with server_client(server, token=os.environ.get("HEADGATE_TOKEN")) as client:
         try:
             job = _said(client.post("/api/exports", content=order.model_dump_json()))
             while job["state"] in {"queued", "processing"}:
@@ -139,7 +141,7 @@ def _there(api: str, order: Order, output: Path, follow: Callable[[Written], Non
             client.delete(f"/api/exports/{job['id']}")
         except httpx.HTTPError as error:
             raise StoreError(
-                f"the server at {api} did not answer ({error}); see its log, or stop it and ask again"
+                f"the server at {server['api']} did not answer ({error}); see its log, or stop it and ask again"
             ) from error
         except OSError as error:
             raise ReportError(f"cannot write {output}: {error.strerror or error}") from error

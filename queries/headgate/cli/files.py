@@ -12,8 +12,9 @@ from headgate.cli.ending import INTERRUPTED, Interrupted, stop_on_signals
 from headgate.cli.loading import load_files
 from headgate.cli.sending import Sender, Unreachable
 from headgate.collector.errors import Malformed
-from headgate.queries.origin import from_server
+from headgate.queries.origin import ask
 from headgate.store import StoreError
+from headgate.store.server import otlp_url, server_client, verification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,12 +50,18 @@ def from_files(
             Children(Path(place), stop) as children,
         ):
             collector, addresses = children.start_collector(Path(place) / "data")
-            sender = Sender(f"http://{addresses['otlp_http']}", stop.sleep, compress=False)
+            sender = Sender(
+                otlp_url(addresses),
+                stop.sleep,
+                compress=False,
+                token=addresses["token"],
+                verify=verification(addresses),
+            )
             problems = []
             for tally in load_files(files, None, sender.send, time.time_ns(), stop):
                 problems = tally.problems
             sender.close()
-            document = from_server(addresses["api"], name, question)
+            document = ask(server_client(addresses), name, question)
             children.finish(collector)
     except Interrupted:
         raise SystemExit(INTERRUPTED) from None

@@ -26,6 +26,7 @@ from headgate.store import (
     migrate,
     server_store,
 )
+from headgate.store.server import server_client
 
 if TYPE_CHECKING:
     from headgate.collector.rules import Rules
@@ -70,7 +71,7 @@ def forget(
         typer.confirm(f"Remove everything that is stored of {user!r}, for good?", abort=True)
     server = None if store else find_server(data or default_data_directory(os.environ))
     if server is not None:
-        done = _ask(server["api"], user)
+        done = _ask(server, user)
     else:
         rules = rules_of(load({}, config, os.environ))
         done = _in_directory(data, rules, user) if store is None else _in_store(store, rules, user)
@@ -86,14 +87,16 @@ def forget(
     typer.echo(f"Noted in the audit log as {done['receipt']}.")
 
 
-def _ask(api: str, user: str) -> dict[str, Any]:
+def _ask(server: dict[str, str], user: str) -> dict[str, Any]:
+    token = os.environ.get("HEADGATE_TOKEN")
     try:
-        response = httpx.post(
-            f"http://{api}/api/forget", json={"user": user}, timeout=_TIMEOUT_S, trust_env=False
-        )
+        with server_client(server, token=token, timeout_s=_TIMEOUT_S) as client:
+            response = client.post("/api/forget", json={"user": user})
         answer: dict[str, Any] = response.json()
     except (httpx.HTTPError, ValueError) as error:
-        raise StoreError(f"the server at {api} did not answer: {error}; ask again") from error
+        raise StoreError(
+            f"the server at {server['api']} did not answer: {error}; ask again"
+        ) from error
     if "error" in answer:
         raise StoreError(str(answer["error"]))
     return answer

@@ -20,6 +20,7 @@ from headgate.cli.sending import Sender, Unreachable
 from headgate.collector.errors import Malformed
 from headgate.collector.signals import Signal
 from headgate.store import default_data_directory, find_server
+from headgate.store.server import otlp_url, verification
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -54,6 +55,12 @@ def import_(
         str | None,
         typer.Option(metavar="URL", help="OTLP/HTTP endpoint to load into: http://host:4318."),
     ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HEADGATE_TOKEN", help="Token for the collector, where it asks for one."
+        ),
+    ] = None,
 ) -> None:
     """Load files written by OpenTelemetry file exporters.
 
@@ -72,11 +79,17 @@ def import_(
         total = sum(path.stat().st_size for path in files)
         with (
             stop_on_signals() as stop,
-            _collector(data, endpoint, stop) as address,
+            _collector(data, endpoint, stop) as server,
             _progress(console) as progress,
         ):
             task = progress.add_task("", total=total)
-            sender = Sender(address, stop.sleep, compress=endpoint is not None)
+            sender = Sender(
+                server["url"],
+                stop.sleep,
+                compress=endpoint is not None,
+                token=token or server.get("token"),
+                verify=verification(server),
+            )
             for tally in load_files(files, signal, sender.send, old_before_ns, stop):
                 description = f"{tally.taken.total():,} items"
                 progress.update(task, completed=tally.position, description=description)
@@ -104,21 +117,21 @@ def import_(
 
 
 @contextmanager
-def _collector(data: Path | None, endpoint: str | None, stop: Stop) -> Iterator[str]:
-    """Give the OTLP/HTTP address to load into; a collector that had to be started ends again."""
+def _collector(data: Path | None, endpoint: str | None, stop: Stop) -> Iterator[dict[str, str]]:
+    """Give the collector to load into, its OTLP/HTTP address as `url`; one that had to be started ends again."""
     if endpoint:
-        yield endpoint
+        yield {"url": endpoint}
         return
     directory = data or default_data_directory(os.environ)
     if server := find_server(directory):
-        yield f"http://{server['otlp_http']}"
+        yield server | {"url": otlp_url(server)}
         return
     with (
         tempfile.TemporaryDirectory(prefix="headgate-import-") as logs,
         Children(Path(logs), stop) as children,
     ):
         collector, addresses = children.start_collector(directory)
-        yield f"http://{addresses['otlp_http']}"
+        yield addresses | {"url": otlp_url(addresses)}
         children.finish(collector)
 
 

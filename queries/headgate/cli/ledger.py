@@ -26,6 +26,7 @@ from headgate.store import (
     find_server,
     server_store,
 )
+from headgate.store.server import server_client
 from headgate.web.ledger import ledger as read_ledger
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _get(since: str, until: str | None, data: Path | None, url: str | None) -> d
     path = data or default_data_directory(os.environ)
     server = find_server(path)
     if server is not None:
-        return _ask(server["api"], since, until)
+        return _ask(server, since, until)
     if not (path / "clickhouse").exists():
         raise StoreError(f"there is no data in {path}; name the directory of your data with --data")
     directory = acquire(path, "reader", wait_s=_WAIT_S)
@@ -102,15 +103,17 @@ def _get(since: str, until: str | None, data: Path | None, url: str | None) -> d
         directory.close()
 
 
-def _ask(api: str, since: str, until: str | None) -> dict[str, Any]:
+def _ask(server: Mapping[str, str], since: str, until: str | None) -> dict[str, Any]:
+    token = os.environ.get("HEADGATE_TOKEN")
     asked = {"since": since} | ({"until": until} if until else {})
     try:
-        response = httpx.get(
-            f"http://{api}/api/ledger", params=asked, timeout=_TIMEOUT_S, trust_env=False
-        )
+        with server_client(server, token=token, timeout_s=_TIMEOUT_S) as client:
+            response = client.get("/api/ledger", params=asked)
         answer: dict[str, Any] = response.json()
     except (httpx.HTTPError, ValueError) as error:
-        raise StoreError(f"the server at {api} did not answer: {error}; ask again") from error
+        raise StoreError(
+            f"the server at {server['api']} did not answer: {error}; ask again"
+        ) from error
     if "error" in answer:
         raise (ReportError if response.is_client_error else StoreError)(str(answer["error"]))
     return answer

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from headgate.cli.settings import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from headgate.cli.settings import ServeSettings
+    from headgate.cli.tls import Certificates
     from headgate.collector.sampling import Sampler
 
 log = logging.getLogger(__name__)
@@ -23,25 +24,32 @@ class Reload:
         self,
         settings: ServeSettings,
         read: Callable[[], ServeSettings],
-        sampler: Sampler | None,
+        samplers: Callable[[], Sequence[Sampler]],
+        certificates: Certificates | None,
     ) -> None:
+        """`samplers` returns those of all tenants; certificates are read again from the files they came from."""
         self._settings = settings
         self._read = read
-        self._sampler = sampler
+        self._samplers = samplers
+        self._certificates = certificates
 
     def __call__(self) -> None:
         """Reload; settings that cannot be used change nothing."""
+        if self._certificates:
+            self._certificates.reload()
+        samplers = self._samplers()
         try:
             fresh = self._read()
         except ConfigurationError as error:
             log.error("the settings stay as they are: %s", error)  # noqa: TRY400  # no trace is needed
             return
         changes = dict(differences(self._settings.model_dump(), fresh.model_dump()))
-        now = {key: what for key, what in changes.items() if self._takes(key)}
+        now = {key: what for key, what in changes.items() if samplers and _is_taken(key)}
         later = {key: what for key, what in changes.items() if key not in now}
-        if now and self._sampler is not None:
+        if now:
             try:
-                self._sampler.configure(fresh.sampling.policy())
+                for sampler in samplers:
+                    sampler.configure(fresh.sampling.policy())
             except ValueError as error:
                 log.error("the settings stay as they are, with what was set beside them: %s", error)  # noqa: TRY400  # no trace is needed
                 return
@@ -53,12 +61,11 @@ class Reload:
                 )
             }
         )
-        log.warning("settings read again: %s", _told(now, later, self._sampler))
+        log.warning("settings read again: %s", _told(now, later, samplers))
 
-    def _takes(self, key: str) -> bool:
-        return (
-            self._sampler is not None and key.startswith("sampling.") and key != "sampling.enabled"
-        )
+
+def _is_taken(key: str) -> bool:
+    return key.startswith("sampling.") and key != "sampling.enabled"
 
 
 def differences(
@@ -77,9 +84,9 @@ def _shown(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _told(now: Mapping[str, str], later: Mapping[str, str], sampler: Sampler | None) -> str:
+def _told(now: Mapping[str, str], later: Mapping[str, str], samplers: Sequence[Sampler]) -> str:
     parts = [f"{key} {what}" for key, what in now.items()]
-    if now and sampler is not None and sampler.overrides:
+    if now and any(sampler.overrides for sampler in samplers):
         parts.append("budgets set by `headgate sampling set` stay in their place")
     if later:
         parts.append(f"with the next start: {', '.join(f'{k} {w}' for k, w in later.items())}")

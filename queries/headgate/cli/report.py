@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from headgate.queries import ReportError, entry
-from headgate.queries.origin import from_directory, from_url
+from headgate.queries.origin import from_directory, from_server, from_url
 from headgate.queries.render import FORMATS, render
 from headgate.queries.runner import DEFAULT_SINCE
 from headgate.store import StoreError, default_data_directory
@@ -91,14 +92,24 @@ def report(
         str | None,
         typer.Option(help="ClickHouse server instead: http://user:password@host:8123/database."),
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Headgate's API on another machine: https://host:8686."),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HEADGATE_TOKEN", help="Token for a server; its tenant's data is asked."
+        ),
+    ] = None,
 ) -> None:
     """Answer one report from what was recorded.
 
     For example: `headgate report usage --since 7d`, or
     `headgate report errors --service shop --format json --output errors.json`.
     """
-    if data and store:
-        raise StoreError("--data and --store name two places; give one of them")
+    if sum(place is not None for place in (data or None, store, server)) > 1:
+        raise StoreError("--data, --store and --server name several places; give one of them")
     entry(name)  # an unknown name is refused before any store is opened for it
     question: dict[str, Any] = {
         "until": until,
@@ -114,18 +125,29 @@ def report(
             f"--set {taken[0]} is not possible: it is no parameter of the report alone"
         )
     documents = [
-        _document(store, data or [], name, question | own | {"since": begin})
+        _document(Place(store, data or [], server, token), name, question | own | {"since": begin})
         for begin in since or [DEFAULT_SINCE]
     ]
     _write(documents, format_ or _by_ending(output), output, chart)
 
 
-def _document(
-    store: str | None, data: list[Path], name: str, question: dict[str, Any]
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the data is, as the options say; `token` is for a server."""
+
+    store: str | None
+    data: list[Path]
+    server: str | None
+    token: str | None
+
+
+def _document(place: Place, name: str, question: dict[str, Any]) -> dict[str, Any]:
     """Get the report's document from wherever the data is."""
-    if store:
-        return from_url(store, name, question)
+    data = place.data
+    if place.store:
+        return from_url(place.store, name, question)
+    if place.server:
+        return from_server(place.server, name, question, place.token)
     if data:
         from headgate.cli.files import from_files, telemetry_files
 
@@ -136,7 +158,8 @@ def _document(
             return document
     if len(data) > 1:
         raise StoreError("several --data must be files of OTLP; name one directory of a store")
-    return from_directory(data[0] if data else default_data_directory(os.environ), name, question)
+    directory = data[0] if data else default_data_directory(os.environ)
+    return from_directory(directory, name, question, place.token)
 
 
 def _pairs(texts: list[str], option: str) -> dict[str, str]:

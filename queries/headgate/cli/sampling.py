@@ -29,6 +29,7 @@ from headgate.store import (
     migrate,
     server_store,
 )
+from headgate.store.server import server_client
 from headgate.web.sampling import described, saved_budgets, set_budgets
 
 if TYPE_CHECKING:
@@ -120,9 +121,9 @@ def set_(
     changes: dict[str, Any] = {signal.value: budgets} if budgets else {}
     if reset:
         changes["reset"] = True
-    api = None if store else _server(data)
-    if api:
-        _answer(_ask(api, "POST", changes), format_)
+    server = None if store else _server(data)
+    if server:
+        _answer(_ask(server, "POST", changes), format_)
         return
     policy = load({}, config, os.environ).sampling.policy()
     with _opened(data, store) as opened:
@@ -134,9 +135,9 @@ def set_(
 
 
 def _get(config: Path | None, data: Path | None, store: str | None) -> Mapping[str, Any]:
-    api = None if store else _server(data)
-    if api:
-        return _ask(api, "GET", None)
+    server = None if store else _server(data)
+    if server:
+        return _ask(server, "GET", None)
     policy = load({}, config, os.environ).sampling.policy()
     with _opened(data, store) as opened:
         return _of_store(opened, policy)
@@ -147,19 +148,20 @@ def _of_store(store: Store, policy: Policy) -> Mapping[str, Any]:
     return described(store, policy.overridden(budgets), policy, budgets, 1)
 
 
-def _server(data: Path | None) -> str | None:
-    server = find_server(data or default_data_directory(os.environ))
-    return None if server is None else server["api"]
+def _server(data: Path | None) -> dict[str, str] | None:
+    return find_server(data or default_data_directory(os.environ))
 
 
-def _ask(api: str, method: str, changes: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _ask(
+    server: Mapping[str, str], method: str, changes: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    token = os.environ.get("HEADGATE_TOKEN")
     try:
-        response = httpx.request(
-            method, f"http://{api}/api/sampling", json=changes, timeout=_TIMEOUT_S
-        )
+        with server_client(server, token=token, timeout_s=_TIMEOUT_S) as client:
+            response = client.request(method, "/api/sampling", json=changes)
         answer: Mapping[str, Any] = response.json()
     except (httpx.HTTPError, ValueError) as error:
-        raise StoreError(f"the server at {api} does not answer: {error}") from error
+        raise StoreError(f"the server at {server['api']} does not answer: {error}") from error
     if "error" in answer:
         raise StoreError(str(answer["error"]))
     return answer

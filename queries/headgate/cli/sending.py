@@ -24,6 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from headgate.collector.signals import Signal
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 RETRYABLE = frozenset({429, 502, 503, 504})
@@ -62,13 +63,16 @@ class Sender:
         sleep: Callable[[float], None],
         *,
         compress: bool,
+        token: str | None = None,
+        verify: ssl.SSLContext | bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._sleep = sleep
         self._compress = compress
         self._clock = clock
-        self._client = httpx.Client(timeout=_TIMEOUT_S)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.Client(timeout=_TIMEOUT_S, headers=headers, verify=verify)
 
     def close(self) -> None:
         """Close the connections."""

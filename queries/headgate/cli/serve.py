@@ -6,33 +6,33 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
-import socket
 import sys
 import tempfile
 import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003  # typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import uvloop
 
+from headgate.cli.listening import announce, cannot_listen, listen
 from headgate.cli.reload import Reload
 from headgate.cli.rules import rules_of
-from headgate.cli.settings import ServeSettings, flag, join_address, load, split_address
+from headgate.cli.security import Security, secure
+from headgate.cli.settings import ServeSettings, join_address, load, split_address
 from headgate.store import StoreError, acquire, default_data_directory, embedded_store, server_store
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator, Mapping
 
     import uvicorn
 
-    from headgate.collector.pipeline import Pipeline
+    from headgate.cli.senders import Senders
     from headgate.collector.rules import Rules
-    from headgate.collector.sampling import Sampler
+    from headgate.collector.tenants import Tenants
     from headgate.store import DataDirectory, Store
 
 SHUTDOWN_S = 6.0
@@ -69,6 +69,12 @@ def serve(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Reports over HTTP. [default: 127.0.0.1:8686]"),
     ] = None,
+    allow_anonymous: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-anonymous", help="Let other machines send and read everything without a token."
+        ),
+    ] = None,
 ) -> None:
     """Receive OpenTelemetry over OTLP, count and store it, and answer reports.
 
@@ -82,6 +88,7 @@ def serve(
     _log_to_stderr(os.environ)
     flags = {
         "data": data, "store": store, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api,
+        "allow_anonymous": allow_anonymous,
     }  # fmt: skip
 
     def read() -> ServeSettings:
@@ -89,9 +96,10 @@ def serve(
 
     settings = read()
     rules = rules_of(settings)
+    security = secure(settings)
     directory, opened = _open_store(settings)
     try:
-        _serve(settings, rules, directory, opened, read)
+        _serve(settings, rules, security, directory, opened, read)
         _leave_within(_CLOSE_S, 0)
     finally:
         opened.close()
@@ -138,31 +146,10 @@ def _open_store(settings: ServeSettings) -> tuple[DataDirectory, Store]:
     return directory, opened
 
 
-def _listen(address: str, name: str) -> socket.socket:
-    """Return a listening socket; raises StoreError when the address cannot be had."""
-    host, port = split_address(address)
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(1024)
-    except (OSError, UnicodeError) as error:  # the latter: a name that cannot be a host's
-        raise _cannot_listen(address, name, error) from error
-    return listener
-
-
-def _cannot_listen(address: str, name: str, error: Exception) -> StoreError:
-    reason = (isinstance(error, OSError) and error.strerror) or error
-    return StoreError(
-        f"cannot listen on {address} ({reason}); stop what uses it or choose another with"
-        f" {flag(name)} HOST:PORT"
-    )
-
-
 def _serve(
     settings: ServeSettings,
     rules: Rules,
+    security: Security,
     directory: DataDirectory,
     store: Store,
     read: Callable[[], ServeSettings],
@@ -171,64 +158,36 @@ def _serve(
 
     `read` reads the settings again, for a reload.
     """
-    listeners = {name: _listen(getattr(settings, name), name) for name in ("otlp_http", "api")}
+    listeners = {name: listen(getattr(settings, name), name) for name in ("otlp_http", "api")}
     # gRPC binds by itself, later and with less to say when it cannot.
-    _listen(settings.otlp_grpc, "otlp_grpc").close()
+    listen(settings.otlp_grpc, "otlp_grpc").close()
 
-    from headgate.collector.allocator import give_back_memory, keep_freed_memory
+    from headgate.cli.collecting import open_tenants
+    from headgate.cli.senders import Senders
+    from headgate.collector.allocator import keep_freed_memory
     from headgate.collector.grpc_receiver import GrpcReceiver
-    from headgate.collector.pipeline import Limits, Pipeline
-    from headgate.collector.release import sync_file_system
-    from headgate.collector.sampling import Sampler
     from headgate.collector.warmup import compiled, warm_up
-    from headgate.store import migrate
-    from headgate.store.identity import write_identity
 
     keep_freed_memory()
-    migrate(store)
-    write_identity(store, rules.identity.public, datetime.now(UTC))
     if not compiled():
         typer.echo("compiling, once for this version: about half a minute", err=True)
     warm_up()
-    journal = directory.path / "journal"
-    with _told_as_a_sentence(journal):
-        sampler = (
-            Sampler(
-                journal,
-                settings.sampling.policy(),
-                new_id=lambda: secrets.token_hex(16),
-                monotonic_s=time.monotonic,
-            )
-            if settings.sampling.enabled
-            else None
-        )
-        pipeline = Pipeline(
-            store,
-            journal,
-            clock_ns=time.time_ns,
-            monotonic_s=time.monotonic,
-            new_id=lambda: secrets.token_hex(16),
-            # A server makes durable what it acknowledges, as its own settings say.
-            make_durable=lambda: sync_file_system(directory.path) if store.embedded else None,
-            when_idle=give_back_memory,
-            limits=Limits(memory_bytes=settings.memory_bytes, journal_bytes=settings.journal_bytes),
-            rules=rules,
-            sampler=sampler,
-        )
+    tenants = open_tenants(settings, rules, directory, store)
+    senders = Senders(security.tokens, tenants)
     host, port = split_address(settings.otlp_grpc)
     try:
         grpc_receiver = GrpcReceiver(
-            lambda _: pipeline,
-            pipeline.room,
+            senders,
+            tenants.own.room,
             host,
             port,
             settings.max_request_bytes,
             receive_s=settings.receive_s,
+            credentials=security.certificates and security.certificates.grpc(),
         )
     except OSError as error:
-        raise _cannot_listen(settings.otlp_grpc, "otlp_grpc", error) from error
-    with _told_as_a_sentence(journal):
-        pipeline.start()
+        tenants.close(0)
+        raise cannot_listen(settings.otlp_grpc, "otlp_grpc", error) from error
     addresses = {
         "otlp_grpc": join_address(host, grpc_receiver.port),
         **{name: join_address(*listener.getsockname()[:2]) for name, listener in listeners.items()},
@@ -236,7 +195,7 @@ def _serve(
 
     def ready() -> None:
         grpc_receiver.start()
-        _ready(directory, addresses)
+        announce(directory, addresses, security.announcement())
 
     def stopping() -> None:
         _leave_within(_DEADLINE_S, 1)  # whatever hangs: what was acknowledged is in the journal
@@ -244,17 +203,18 @@ def _serve(
 
     # Not asyncio.run: it would wait for the threads of queries that still run.
     loop = uvloop.new_event_loop()
-    reload = Reload(settings, read, sampler)
+    reload = Reload(settings, read, tenants.samplers, security.certificates)
     loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         loop.run_until_complete(
             _serve_http(
                 settings,
                 rules,
+                security,
                 store,
                 directory.path,
-                pipeline,
-                sampler,
+                senders,
+                tenants,
                 listeners,
                 ready,
                 stopping,
@@ -262,40 +222,18 @@ def _serve(
         )
     finally:
         grpc_receiver.stop(SHUTDOWN_S / 2).wait()
-        pipeline.close(SHUTDOWN_S / 2)
+        tenants.close(SHUTDOWN_S / 2)
         loop.close()
-
-
-@contextlib.contextmanager
-def _told_as_a_sentence(journal: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot use the journal {journal}: {error.strerror or error};"
-            " choose another data directory with --data DIR"
-        ) from error
-
-
-def _ready(directory: DataDirectory, addresses: dict[str, str]) -> None:
-    directory.announce(addresses)
-    print(  # noqa: T201  # the one line that a server prints
-        "headgate is ready: OTLP/gRPC {otlp_grpc}, OTLP/HTTP {otlp_http}, API http://{api}".format(
-            **addresses
-        ),
-        f"data {directory.path}",
-        sep=", ",
-        flush=True,
-    )
 
 
 async def _serve_http(
     settings: ServeSettings,
     rules: Rules,
+    security: Security,
     store: Store,
     directory: Path,
-    pipeline: Pipeline,
-    sampler: Sampler | None,
+    senders: Senders,
+    tenants: Tenants,
     listeners: dict[str, socket.socket],
     ready: Callable[[], object],
     stopping: Callable[[], object],
@@ -303,11 +241,11 @@ async def _serve_http(
     """Serve OTLP/HTTP and the API until SIGTERM or SIGINT; call `ready` and `stopping` at their times."""
     import uvicorn
 
+    from headgate.cli.answering import guarded_api
     from headgate.collector.http_protocol import LimitedProtocol, close_late
     from headgate.collector.http_receiver import HttpReceiver
-    from headgate.collector.vitals import vitals
-    from headgate.web import ExportJobs, create_app
-    from headgate.web.forget import forget_user
+
+    certificates = security.certificates
 
     began_s = time.monotonic()
 
@@ -327,39 +265,12 @@ async def _serve_http(
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=int(SHUTDOWN_S / 2),
+                ssl_context_factory=certificates.factory if certificates else None,
             )
         )
 
-    api = create_app(
-        store,
-        flush=pipeline.flush,
-        clock=lambda: datetime.now(UTC),
-        look=lambda: vitals(
-            [pipeline],
-            pipeline.room,
-            now_ns=time.time_ns(),
-            uptime_s=time.monotonic() - began_s,
-        ),
-        exports=ExportJobs(
-            directory / "exports",
-            store,
-            clock=lambda: datetime.now(UTC),
-            new_id=lambda: secrets.token_hex(16),
-        ),
-        sampler=sampler,
-        forgetting=lambda user, by: forget_user(
-            store,
-            rules.identity,
-            user,
-            by=by,
-            now=datetime.now(UTC),
-            flush=pipeline.flush,
-            journal=directory / "journal",
-        ),
-    )
-    otlp = HttpReceiver(
-        lambda _: pipeline, pipeline.room, settings.max_request_bytes, settings.receive_s
-    )
+    otlp = HttpReceiver(senders, tenants.own.room, settings.max_request_bytes, settings.receive_s)
+    api = guarded_api(security.tokens, tenants, rules, store, directory, began_s)
     servers = {"otlp_http": server(otlp), "api": server(api)}
 
     def stop() -> None:

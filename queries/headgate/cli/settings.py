@@ -52,6 +52,23 @@ class ServeSettings(BaseModel):
     api: str = Field(
         "127.0.0.1:8686", description="Where to serve the API; port 0 picks a free one."
     )
+    tokens: Path | None = Field(
+        None,
+        description="File of hashed tokens; default: tokens.json in the data directory. Once it is there, every"
+        " request needs one.",
+    )
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Let other machines send and read everything without a token.",
+    )
+    tls_cert: Path | None = Field(
+        None, description="Certificate chain (PEM) of OTLP and the API; plain text unless given."
+    )
+    tls_key: Path | None = Field(None, description="Private key (PEM) of the certificate.")
+    tls_client_ca: Path | None = Field(
+        None,
+        description="CA certificates (PEM): clients must have a certificate of one of these.",
+    )
     max_request_bytes: int = Field(
         64 << 20,
         gt=0,
@@ -135,7 +152,7 @@ class ServeSettings(BaseModel):
         description="What of the detail is kept when it is busy; the variable takes YAML.",
     )
 
-    @field_validator("data", "user_key_file")
+    @field_validator("data", "user_key_file", "tokens", "tls_cert", "tls_key", "tls_client_ca")
     @classmethod
     def _of_a_user(cls, value: Path | None) -> Path | None:
         return value and value.expanduser()

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headgate.store import StoreError, default_data_directory, find_server
+from headgate.store.server import server_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,8 @@ def status(
         raise StoreError(
             f"no server owns {place}: start `headgate serve`, or name its directory with --data DIR"
         )
-    with httpx.Client(base_url=f"http://{server['api']}", trust_env=False, timeout=10) as client:
+    token = os.environ.get("HEADGATE_TOKEN")
+    with server_client(server, token=token, timeout_s=10) as client:
         found = _look(client)
         if as_json:
             typer.echo(json.dumps(found, indent=2))

@@ -27,6 +27,7 @@ from headgate.store import (
     find_server,
     server_store,
 )
+from headgate.store.server import remote_client, server_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from headgate.store import Store
 
 WAIT_S = 10.0
-_TIMEOUT_S = 120.0
 
 
 def run(
@@ -75,16 +75,19 @@ def from_url(url: str, name: str, question: Mapping[str, Any]) -> dict[str, Any]
     return _from_store(server_store(url), name, question)
 
 
-def from_directory(data: Path, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
+def from_directory(
+    data: Path, name: str, question: Mapping[str, Any], token: str | None = None
+) -> dict[str, Any]:
     """Ask the server that owns `data`, or open it; waits WAIT_S for a process that is starting or about to finish.
 
+    A `token` chooses the tenant; without one the server is asked with its own, and its own database answers.
     Raises NoData when nothing was ever stored there, StoreBusy when the wait was too short.
     """
     deadline = time.monotonic() + WAIT_S
     while True:
         server = find_server(data)
         if server:
-            return from_server(server["api"], name, question)
+            return ask(server_client(server, token=token), name, question)
         if not (data / "clickhouse").exists():
             raise NoData(
                 f"there is no data in {data}: start `headgate serve --data {data}` and send it something,"
@@ -110,24 +113,29 @@ def _from_store(store: Store, name: str, question: Mapping[str, Any]) -> dict[st
         store.close()
 
 
-def from_server(api: str, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask the server whose API listens at `api`, "host:port"."""
+def from_server(
+    url: str, name: str, question: Mapping[str, Any], token: str | None = None
+) -> dict[str, Any]:
+    """Ask the server whose API has the address `url`, on another machine perhaps."""
+    return ask(remote_client(url, token=token), name, question)
+
+
+def ask(client: httpx.Client, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask the server of a client, which is closed afterwards."""
     asked = {key: value for key, value in question.items() if value is not None and key != "where"}
     where = [f"{key}={value}" for key, value in question.get("where", {}).items()]
     try:
-        response = httpx.get(
-            f"http://{api}/api/reports/{name}",
-            params={**asked, "where": where, "format": "json"},
-            timeout=_TIMEOUT_S,
-            # The server is on this machine: a proxy of the environment must not come between.
-            trust_env=False,
-        )
+        with client:
+            response = client.get(
+                f"/api/reports/{name}", params={**asked, "where": where, "format": "json"}
+            )
         document: dict[str, Any] = response.json()
     except (httpx.HTTPError, ValueError) as error:
         raise StoreError(
-            f"the server at {api} did not answer ({error}); see its log, or stop it and ask again"
+            f"the server at {client.base_url} did not answer ({error}); see its log, or stop it and ask again"
         ) from error
     if response.is_success:
         return document
-    kind = ReportError if response.is_client_error else StoreError
+    denied = response.status_code in {401, 403}
+    kind = ReportError if response.is_client_error and not denied else StoreError
     raise kind(document["error"])

@@ -41,6 +41,7 @@ class Store:
         self._connect = connect
         self._local = threading.local()
         self._clients: list[Client] = []
+        self._siblings: dict[str, Store] = {}
         self._lock = threading.Lock()
 
     def client(self) -> Client:
@@ -54,6 +55,17 @@ class Store:
             with self._lock:
                 self._clients.append(client)
         return client
+
+    def sibling(self, database: str) -> Store:
+        """Return another database of the same server or engine, always the same object; it is closed with this one."""
+        if database == self.database:
+            return self
+        with self._lock:
+            found = self._siblings.get(database)
+            if found is None:
+                made = Store(database, self._connect, embedded=self.embedded)
+                found = self._siblings[database] = made
+        return found
 
     def create_database(self) -> None:
         """Create the database if it does not exist."""
@@ -74,10 +86,13 @@ class Store:
     def close(self) -> None:
         """Close every client of every thread."""
         with self._lock:
+            siblings, self._siblings = list(self._siblings.values()), {}
             for client in self._clients:
                 client.close()
             self._clients.clear()
         self._local = threading.local()
+        for sibling in siblings:
+            sibling.close()
 
 
 def embedded_store(engine_path: Path, database: str = DEFAULT_DATABASE) -> Store:

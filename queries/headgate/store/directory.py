@@ -2,8 +2,9 @@
 
 Ownership is the lock (`flock`), never the process id in the file: a crash frees it at once, though
 the text stays. The text is one line of JSON: `pid` and `role`; a server adds `otlp_grpc`,
-`otlp_http` and `api` ("host:port") once it is ready, so that other commands find it. The engine's
-files lie in DIR/clickhouse.
+`otlp_http` and `api` ("host:port") once it is ready, so that other commands find it, a `token` of its
+own that may ask it everything, and `tls`, the path of its certificate, if it has one. The file is
+readable by its owner only. The engine's files lie in DIR/clickhouse.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _GLANCE_S = 0.2
 _STEP_S = 0.05
 
 # Longer than any line that we write, so that a new one never changes the file's size.
-_LINE_BYTES = 511
+_LINE_BYTES = 2047
 
 
 def default_data_directory(environ: dict[str, str] | os._Environ[str]) -> Path:

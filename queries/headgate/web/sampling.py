@@ -120,7 +120,9 @@ def routes(
         return JSONResponse(await asyncio.get_running_loop().run_in_executor(pool, show))
 
     async def post(request: Request) -> Response:
-        by = f"api from {request.client.host if request.client else 'unknown'}"
+        token = request.scope.get("token")
+        who = f"token {token.name}" if token else "api"
+        by = f"{who} from {request.client.host if request.client else 'unknown'}"
         try:
             changes = await _body(request)
             loop = asyncio.get_running_loop()

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from headgate.cli.children import HEADGATE, ChildFailed, Children
 from headgate.cli.demo.progress import Moment, Progress
 from headgate.cli.demo.shop import Shop, load_so_far
+from headgate.store.server import server_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import httpx
     from rich.console import Console
 
     from headgate.cli.children import Child
@@ -58,7 +58,7 @@ def run(plan: Plan, environ: Mapping[str, str], console: Console, stop: Stop) ->
         customers = shop.admit(children, plan.rate, plan.duration_s, plan.seed)
         with (
             Progress(console) as progress,
-            httpx.Client(base_url=f"http://{addresses['api']}", trust_env=False) as api,
+            server_client(addresses) as api,
         ):
             while customers.running():
                 children.check()

@@ -1,0 +1,81 @@
+"""Where a server listens: sockets, and who may come there."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import TYPE_CHECKING
+
+from headgate.cli.settings import ConfigurationError, flag, split_address
+from headgate.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headgate.cli.settings import ServeSettings
+    from headgate.store import DataDirectory
+
+LISTENERS = ("otlp_grpc", "otlp_http", "api")
+
+
+def listen(address: str, name: str) -> socket.socket:
+    """Return a listening socket; raises StoreError when the address cannot be had."""
+    host, port = split_address(address)
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except (OSError, UnicodeError) as error:  # the latter: a name that cannot be a host's
+        raise cannot_listen(address, name, error) from error
+    return listener
+
+
+def cannot_listen(address: str, name: str, error: Exception) -> StoreError:
+    """Return the sentence for an address that cannot be had."""
+    reason = (isinstance(error, OSError) and error.strerror) or error
+    return StoreError(
+        f"cannot listen on {address} ({reason}); stop what uses it or choose another with"
+        f" {flag(name)} HOST:PORT"
+    )
+
+
+def announce(
+    directory: DataDirectory, addresses: Mapping[str, str], access: Mapping[str, str]
+) -> None:
+    """Tell people, on standard output, and other commands, in the lock file, where a server listens.
+
+    `access` is what commands need besides: a token, and `tls`, the path of the certificate, where there is one.
+    """
+    directory.announce({**addresses, **access})
+    scheme = "https" if "tls" in access else "http"
+    print(  # noqa: T201  # the one line that a server prints
+        f"headgate is ready: OTLP/gRPC {addresses['otlp_grpc']}, OTLP/HTTP {addresses['otlp_http']},"
+        f" API {scheme}://{addresses['api']}, data {directory.path}",
+        flush=True,
+    )
+
+
+def check_public(settings: ServeSettings, *, asks: bool) -> None:
+    """Refuse to be reachable for other machines while nothing is asked of them; `asks` says that tokens are needed.
+
+    Raises ConfigurationError.
+    """
+    if asks or settings.allow_anonymous or settings.tls_client_ca:
+        return
+    for name in LISTENERS:
+        address = getattr(settings, name)
+        if not _is_loopback(split_address(address)[0]):
+            raise ConfigurationError(
+                f"{flag(name)} {address} can be reached from other machines, and everybody there could send and read"
+                " everything: make a token with `headgate token create`, or allow that with --allow-anonymous"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return True  # nobody can listen there; that is told by who tries
+    return all(ipaddress.ip_address(str(each).partition("%")[0]).is_loopback for each in found)
