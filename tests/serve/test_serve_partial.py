@@ -100,6 +100,8 @@ def sent(start, read):
     del hopeless.resource_spans[0].scope_spans[0].spans[3:]
     bodies["hopeless"] = hopeless.SerializeToString()
     answers["hopeless"] = post("hopeless")
+    # A stop waits a few seconds only, a report for everything: the machine may be busy.
+    assert httpx.get(f"http://{server.api}/api/reports/usage", timeout=60).status_code == 200
     assert server.stop() == 0
     assert "Traceback" not in server.errors()
     found = read(

@@ -265,6 +265,11 @@ def test_a_tenants_data_survives_a_crash_in_its_own_database(start, read, tmp_pa
     server = start(data=data)
     headers = PROTOBUF | bearer(secrets["acme"])
     assert httpx.post(server.url("traces"), headers=headers, content=again).status_code == 200
+    for name in secrets:  # a stop waits a few seconds only, a report for everything
+        reader = token(data, f"{name} reader", "--tenant", name, "--role", "read")
+        time.sleep(1.1)
+        report = f"http://{server.api}/api/reports/usage"
+        assert httpx.get(report, headers=bearer(reader), timeout=60).status_code == 200
     assert server.stop() == 0
     found = read(
         data,
