@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _TEXT_COLUMNS = {"operation", "message", "operations", "error_type", "service", "verdict"}
-_TEXT_COLUMNS |= {"finding", "advice", "key", "value", "code", "measure", "steps", "path", "reason"}
+_TEXT_COLUMNS |= {
+    "finding",
+    "advice",
+    "key",
+    "value",
+    "code",
+    "measure",
+    "steps",
+    "path",
+    "reason",
+    "first",
+    "second",
+}
 _TEXT_WIDTH = 11
 _GAP = 2
 _REASONS = 3
@@ -160,7 +172,7 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], width: int) -> 
             justify="right" if numeric else "left",
             vertical="top",
             overflow="fold",
-            no_wrap=numeric,
+            no_wrap=numeric or name.endswith("_series"),
         )
     for index in range(len(rows)):
         table.add_row(*(Text(cells[name][index]) for name in shown))
