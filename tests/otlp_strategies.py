@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.descriptor import FieldDescriptor as Field
 from hypothesis import strategies as st
 
-from headgate.collector.check import REQUESTS
+from headgate.collector.check import REQUESTS, check
 from headgate.collector.process import Request
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def requests(draw: st.DrawFn, signal: Signal) -> list[Request]:
     """Draw the requests of one signal in a segment, a moment or minutes apart."""
     arrivals = st.sampled_from((ARRIVAL_NS, ARRIVAL_NS + 1, ARRIVAL_NS + 120_000_000_000))
     return [
-        Request(signal, body, 0, draw(arrivals))
+        Request(signal, body, check(signal, body), draw(arrivals))
         for body in draw(st.lists(bodies(signal), min_size=1, max_size=3))
     ]
 

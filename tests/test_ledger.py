@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import otlp_strategies
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from native_rows import rows_of
 from otlp_strategies import varint
 
-from headgate.collector.check import REQUESTS
+from headgate.collector.check import REQUESTS, check
 from headgate.collector.ledger import Entry, minute_of
 from headgate.collector.process import Request, process
 from headgate.collector.signals import Signal
@@ -31,6 +33,7 @@ def traces(service: str, spans: int) -> bytes:
 
 def ledger(requests: list[Request], rejected: list[Entry] | None = None) -> dict:
     """Return (items, bytes) stored and rejected by minute, signal and service."""
+    requests = [replace(each, items=check(each.signal, each.body)) for each in requests]
     rows = rows_of(process(requests, rejected or [])).get("ledger", [])
     found = {}
     for row in rows:
@@ -105,3 +108,12 @@ def test_sums(requests):
     found = ledger(made)
     assert sum(counts[0] for counts in found.values()) == sum(count for _, count, _ in bodies)
     assert sum(counts[1] for counts in found.values()) == sum(len(body) for body, _, _ in bodies)
+
+
+def test_rows_that_are_missing_are_found():
+    """A request that had more items when it arrived than rows were made of does not close, nor one that had fewer."""
+    body = traces("a", 2)
+    for had, received in ((2, 2), (3, 3), (1, 1)):
+        rows = rows_of(process([Request(Signal.TRACES, body, had, NOON_NS)]))["ledger"]
+        total = sum(row["Received"] for row in rows) % 2**64
+        assert (total, sum(row["Stored"] for row in rows)) == (received, 2)

@@ -21,7 +21,7 @@ from headgate.store.columns import COLUMNS
 SIGNALS = pytest.mark.parametrize("signal", list(Signal))
 PROPERTY = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 EXAMPLES = [
-    Request(signal, body, 0, otlp_strategies.ARRIVAL_NS)
+    Request(signal, body, check(signal, body), otlp_strategies.ARRIVAL_NS)
     for signal, body in otlp_examples.BODIES.items()
 ]
 
@@ -91,7 +91,7 @@ def test_how_requests_are_cut_does_not_matter(signal):
         arrival_ns = requests[0].arrival_ns
         requests = [replace(request, arrival_ns=arrival_ns) for request in requests]
         body = b"".join(request.body for request in requests)
-        joined = rows_of(process([Request(signal, body, 0, arrival_ns)]))
+        joined = rows_of(process([Request(signal, body, check(signal, body), arrival_ns)]))
         assert not differences(rows_of(process(requests)), joined)
 
     property_()
@@ -150,7 +150,7 @@ def test_bytes_that_are_not_text(store):
     body = otlp_examples.BODIES[Signal.TRACES].replace(
         "gr\u00fc\u00df".encode(), b"\xff\xfe\xc3((("
     )
-    request = Request(Signal.TRACES, body, 0, otlp_strategies.ARRIVAL_NS)
+    request = Request(Signal.TRACES, body, 3, otlp_strategies.ARRIVAL_NS)
     assert check(Signal.TRACES, body) == 3
     store_blocks(store, "segment", process([request]))
     found = stored(store, "otel_traces")

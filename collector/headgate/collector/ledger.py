@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FATES = ("Stored", "SampledOut", "Rejected", "Duplicate")
 NOTES = ("Other", "Corrected")
 """What else is counted of items, whatever their fate: names counted as `__other__`, and times that were corrected."""
+MISSING = "Missing"
+"""Items that a request had when it arrived and of which no row was made, or, below 0, the other way round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +116,24 @@ def ledger_entries(
     ends = np.cumsum([len(request.body) for request in requests])
     minutes = np.array([minute_of(request.arrival_ns) for request in requests])
     ranges: Ranges = batches.resource_range
+    # A batch may be empty, and then begins where its request ends.
+    owner = np.searchsorted(ends, ranges.start, side="left")
+    tally = Tally()
+    found = np.bincount(owner, items, len(requests)).astype(np.int64)
+    for request, made in zip(requests, found.tolist(), strict=True):
+        # A metric that holds several kinds has, as protobuf says, only the last: here others have been counted, too.
+        if request.items != made and signal is not Signal.METRICS:
+            minute_s = minute_of(request.arrival_ns)
+            tally.add(Entry(minute_s, signal, b"", MISSING, request.items - made, 0))
     if not len(ranges):
-        return []
+        return tally.take()
     starts = np.concatenate([[0], ranges.end[:-1]])
     size = ranges.end - starts
     size[-1] += ends[-1] - ranges.end[-1]
-    # A batch may be empty, and then begins where its request ends.
-    minute = minutes[np.searchsorted(ends, ranges.start, side="left")]
+    minute = minutes[owner]
     out_items, out_size = (np.zeros_like(items), np.zeros_like(size)) if out is None else out
     out_size = np.where((items > 0) & (out_items == items), size, out_size)
     names = heap.read(services.distinct)
-    tally = Tally()
     for fate, counts, octets in (
         ("Stored", items - out_items, size - out_size),
         ("SampledOut", out_items, out_size),
@@ -138,7 +147,11 @@ def ledger_entries(
 
 
 def ledger_block(entries: Sequence[Entry]) -> list[Block]:
-    """Encode entries as one block, received being the sum of all fates, not of notes; no block when there are none."""
+    """Encode entries as one block; no block when there are none.
+
+    Received is what arrived: the sum of all fates, and of what has none. It equals the sum of the fates unless rows are
+    missing.
+    """
     if not entries:
         return []
     heap = Heap(np.empty(0, np.uint8))
@@ -153,9 +166,10 @@ def ledger_block(entries: Sequence[Entry]) -> list[Block]:
             len(distinct),
         )
 
-    items = np.array([entry.items for entry in entries], np.uint64)
+    # Counts below 0 wrap around, and back when they are added up.
+    items = np.array([entry.items for entry in entries], np.int64).view(np.uint64)
     size = np.array([entry.size for entry in entries], np.uint64)
-    fate = np.array([entry.fate in FATES for entry in entries])
+    fate = np.array([entry.fate in {*FATES, MISSING} for entry in entries])
     columns = {
         "Time": encode_numbers(np.array([entry.minute_s for entry in entries], np.uint32)),
         "Signal": words([entry.signal.encode() for entry in entries]),
