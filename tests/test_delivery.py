@@ -312,6 +312,32 @@ def test_a_block_that_is_never_taken_is_put_aside(deliverer, store, monkeypatch,
     assert len(deliverer.kept()) == 1
 
 
+def test_a_refused_block_is_in_the_ledger(deliverer, store, monkeypatch):
+    """Rows that the store never takes are rejected in their minute and service, once, and the ledger closes."""
+
+    def spoiled(requests, *how):
+        processed = process_sampled(requests, *how)
+        blocks = [
+            replace(b, data=b.data[:-3]) if b.table == "otel_traces" else b
+            for b in processed.blocks
+        ]
+        return replace(processed, blocks=blocks)
+
+    monkeypatch.setattr(delivery, "process_sampled", spoiled)
+    segment = deliverer.segment([1, 2], [3])
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "mark_inserted", _kill)
+        with pytest.raises(SystemExit):
+            deliverer.deliver(segment)
+    delivered = deliverer.deliver(segment)
+    assert (delivered.stored[Signal.TRACES], delivered.rejected[Signal.TRACES]) == (0, 3)
+    rows = store.client().query(
+        "SELECT ServiceName, toUnixTimestamp(Time), sum(Received), sum(Stored), sum(Rejected) FROM ledger GROUP BY ALL"
+    )
+    assert rows.result_rows == [("shop", NOW // 60_000_000_000 * 60, 3, 0, 3)]
+    assert store.client().query("SELECT sum(Calls) FROM usage_minute").result_rows == [(3,)]
+
+
 def test_a_missing_table_is_waited_for(deliverer, store, monkeypatch):
     """A person can make it: meanwhile nothing is thrown away, and nothing doubled then."""
     client = store.client()

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headgate.collector.native import Encoded, encode_block
 from headgate.store.columns import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from headgate.collector.ledger import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`rows` rows for `table`; `data` is one Native block that names its columns."""
+    """`rows` rows for `table`; `data` is one Native block that names its columns.
+
+    `batch` is the resource batch of each row of a signal's own table, None elsewhere; `refused` makes the ledger's
+    entries for when the store never takes the block.
+    """
 
     table: str
     rows: int
     data: bytes
+    batch: NDArray[np.int64] | None = field(default=None, compare=False)
+    refused: Callable[[], list[Entry]] | None = field(default=None, compare=False)
 
 
-def make_block(table: str, rows: int, columns: Mapping[str, Encoded]) -> Block:
+def make_block(
+    table: str,
+    rows: int,
+    columns: Mapping[str, Encoded],
+    batch: NDArray[np.int64] | None = None,
+) -> Block:
     """Put encoded columns in the order of the schema; raises KeyError when one is missing."""
     declared = COLUMNS[table]
     if len(declared) != len(columns):
         raise KeyError(f"{table} has {len(declared)} columns, {len(columns)} were encoded")
-    return Block(
-        table, rows, encode_block(rows, [(c.name, c.type, columns[c.name]) for c in declared])
-    )
+    data = encode_block(rows, [(c.name, c.type, columns[c.name]) for c in declared])
+    return Block(table, rows, data, batch)

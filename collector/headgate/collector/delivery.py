@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from headgate.collector.decisions import Chosen, Decisions
 from headgate.collector.errors import Permanent, Retryable
-from headgate.collector.ledger import Entry, minute_of
+from headgate.collector.ledger import Entry, ledger_block, minute_of
 from headgate.collector.plan import Plan, code_version, mark_inserted, read_plan, write_plan
 from headgate.collector.policy import Policy
 from headgate.collector.process import Processed, Request, process_sampled
@@ -132,7 +132,7 @@ class Delivery:
             blocks += [(f"{name}/{b.table}/{number}", b) for number, b in enumerate(made)]
         done = self._plan(segment, planned, [(token, b.rows) for token, b in blocks], attempt)
         for token, block in blocks[done:]:
-            self._insert(token, block)
+            self._insert(token, block, attempt.delivered)
             mark_inserted(segment.file.plan_path)
         delivered = attempt.delivered
         for request in requests:
@@ -229,13 +229,22 @@ class Delivery:
         minute = minute_of(request.arrival_ns)
         return Entry(minute, request.signal, b"", "Rejected", request.items, len(request.body))
 
-    def _insert(self, token: str, block: Block) -> None:
-        """Insert a block, or put it aside when the store will never take it; raises Retryable."""
+    def _insert(self, token: str, block: Block, delivered: Delivered) -> None:
+        """Insert a block, or put it aside when the store will never take it, and say so in the ledger.
+
+        Raises Retryable.
+        """
         try:
             insert_block(self._store, token, block)
         except Permanent as error:
             path = self._quarantine.keep(f"{token.replace('/', '-')}.native", block.data)
             log.error("%s; the rows are kept as %s", error, path)  # noqa: TRY400  # no trace is needed
+            entries = block.refused() if block.refused else []
+            for entry in entries:
+                if entry.fate == "Rejected":
+                    delivered.rejected[entry.signal] += entry.items
+            for correction in ledger_block(entries):
+                self._insert(f"{token}/refused", correction, delivered)
 
     def _set_aside(self, segment: Segment) -> str:
         """Move the segment and its plan into quarantine, as far as they are there."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -113,13 +114,9 @@ def ledger_entries(
     items and bytes of `sampled_out`; what a batch has beside its items is stored as long as any of these is. `notes`
     are items by resource batch, for NOTES.
     """
-    ends = np.cumsum([len(request.body) for request in requests])
-    minutes = np.array([minute_of(request.arrival_ns) for request in requests])
     ranges: Ranges = batches.resource_range
-    # A batch may be empty, and then begins where its request ends.
-    owner = np.searchsorted(ends, ranges.start, side="left")
     tally = Tally()
-    found = np.bincount(owner, items, len(requests)).astype(np.int64)
+    found = np.bincount(_owners(requests, batches), items, len(requests)).astype(np.int64)
     for request, made in zip(requests, found.tolist(), strict=True):
         # A metric that holds several kinds has, as protobuf says, only the last: here others have been counted, too.
         if request.items != made and signal is not Signal.METRICS:
@@ -129,8 +126,8 @@ def ledger_entries(
         return tally.take()
     starts = np.concatenate([[0], ranges.end[:-1]])
     size = ranges.end - starts
-    size[-1] += ends[-1] - ranges.end[-1]
-    minute = minutes[owner]
+    size[-1] += sum(len(request.body) for request in requests) - ranges.end[-1]
+    minute = _minutes(requests, batches)
     out_items, out_size = (np.zeros_like(items), np.zeros_like(size)) if out is None else out
     out_size = np.where((items > 0) & (out_items == items), size, out_size)
     names = heap.read(services.distinct)
@@ -144,6 +141,45 @@ def ledger_entries(
             if fate == "Stored" or count:
                 tally.add(Entry(at, signal, names[service], fate, count, total))
     return tally.take()
+
+
+def accountable(
+    blocks: Sequence[Block],
+    heap: Heap,
+    signal: Signal,
+    requests: Sequence[Request],
+    batches: Batches,
+    services: Names,
+) -> list[Block]:
+    """Return a signal's blocks, each with what moves its rows from stored to rejected should the store refuse it."""
+    # Nothing of the decoded requests is held on to while blocks are inserted.
+    minute, code, names = _minutes(requests, batches), services.code, heap.read(services.distinct)
+
+    def refused(batch: NDArray[np.int64]) -> list[Entry]:
+        tally = Tally()
+        for number, rows in zip(*(c.tolist() for c in np.unique_counts(batch)), strict=True):
+            place = (int(minute[number]), signal, names[code[number]])
+            tally.add(Entry(*place, "Stored", -rows, 0))
+            tally.add(Entry(*place, "Rejected", rows, 0))
+        return tally.take()
+
+    return [
+        block if block.batch is None else replace(block, refused=partial(refused, block.batch))
+        for block in blocks
+    ]
+
+
+def _minutes(requests: Sequence[Request], batches: Batches) -> NDArray[np.int64]:
+    """Return the minute in which each resource batch arrived."""
+    minutes = np.array([minute_of(request.arrival_ns) for request in requests])
+    return minutes[_owners(requests, batches)]
+
+
+def _owners(requests: Sequence[Request], batches: Batches) -> NDArray[np.int64]:
+    """Return the request of each resource batch."""
+    ends = np.cumsum([len(request.body) for request in requests])
+    # A batch may be empty, and then begins where its request ends.
+    return np.searchsorted(ends, batches.resource_range.start, side="left")
 
 
 def ledger_block(entries: Sequence[Entry]) -> list[Block]:

@@ -72,5 +72,5 @@ def log_blocks(
             "LogAttributes": encode_map(heap.buffer, attributes, rows),
             "EventName": encode_strings(heap.buffer, names.take(rows)),
         }
-        blocks.append(make_block("otel_logs", rows.size, columns))
+        blocks.append(make_block("otel_logs", rows.size, columns, resources))
     return blocks

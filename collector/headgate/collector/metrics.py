@@ -174,7 +174,9 @@ def metric_blocks(
             }
             if points.exemplar is not None:
                 columns |= _exemplars(heap, points, points.exemplar, keyed[2 * number + 1], rows)
-            blocks.append(make_block(f"otel_metrics_{points.kind}", rows.size, columns))
+            blocks.append(
+                make_block(f"otel_metrics_{points.kind}", rows.size, columns, resource_row[rows])
+            )
     return blocks, services, items, corrected
 
 

@@ -26,7 +26,13 @@ from headgate.collector.derive import (
 from headgate.collector.dimension import Dimension, dimensions_of
 from headgate.collector.event_block import event_blocks
 from headgate.collector.identity import hashed
-from headgate.collector.ledger import Entry, ledger_block, ledger_entries, sampled_out
+from headgate.collector.ledger import (
+    Entry,
+    accountable,
+    ledger_block,
+    ledger_entries,
+    sampled_out,
+)
 from headgate.collector.log_block import log_blocks
 from headgate.collector.metrics import decode_metrics, metric_blocks
 from headgate.collector.references import Text
@@ -105,7 +111,7 @@ def process_sampled(
     out: Counter[Signal] = Counter()
     if spans is not None:
         names = _Named(spans, guard, rules)
-        blocks += _traces(spans, rules, samples, names)
+        blocks += names.accountable(of[Signal.TRACES], _traces(spans, rules, samples, names))
         entries += _entries(Signal.TRACES, of[Signal.TRACES], names, samples.spans, out)
     if of[Signal.METRICS]:
         heap = heap_of(of[Signal.METRICS])
@@ -113,15 +119,17 @@ def process_sampled(
         made, services, items, corrected = metric_blocks(
             heap, metrics, partial(arrivals, of[Signal.METRICS]), rules
         )
-        blocks += made
         services, refused = counted_services(heap, services, items, guard, rules.limits)
+        blocks += accountable(
+            made, heap, Signal.METRICS, of[Signal.METRICS], metrics.batches, services
+        )
         notes = {"Other": np.where(refused, items, 0), "Corrected": corrected}
         entries += ledger_entries(
             heap, Signal.METRICS, of[Signal.METRICS], metrics.batches, services, items, notes=notes
         )
     if logs is not None:
         names = _Named(logs, guard, rules)
-        blocks += _logs(logs, rules, samples, names)
+        blocks += names.accountable(of[Signal.LOGS], _logs(logs, rules, samples, names))
         entries += _entries(Signal.LOGS, of[Signal.LOGS], names, samples.logs, out)
     if samples.chosen is not None and samples.chosen.history is not None:
         blocks.append(samples.chosen.history)
@@ -153,6 +161,12 @@ class _Named:
         )
         self.other = np.where(refused, self.items, 0)
         self._refused = refused
+
+    def accountable(self, requests: Sequence[Request], blocks: list[Block]) -> list[Block]:
+        """Return blocks that tell the ledger when they are refused."""
+        rows = self.rows
+        signal = requests[0].signal
+        return accountable(blocks, rows.heap, signal, requests, rows.batches, self.services)
 
     def count(self, uses: Uses, dimensions: list[Dimension]) -> list[Block]:
         """Return the rollups of uses, with their names as they are counted."""

@@ -143,7 +143,7 @@ def _block(
         **_events(heap, spans, uses, event, rows),
         **_links(heap, spans, link, rows),
     }
-    return make_block("otel_traces", rows.size, columns)
+    return make_block("otel_traces", rows.size, columns, resource_row)
 
 
 def _events(
