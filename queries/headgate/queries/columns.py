@@ -82,7 +82,7 @@ def parts(columns: Columns, *by: str) -> list[tuple[tuple[Any, ...], Columns]]:
     """Return the rows of each different value of the columns `by`: (values, rows), in ascending order of values."""
     if not columns.rows:
         return []
-    keys = [np.unique(columns[name], return_inverse=True) for name in by]
+    keys = [_numbered(columns[name]) for name in by]
     order = np.lexsort([place for _, place in reversed(keys)])
     places = np.column_stack([place[order] for _, place in keys])
     starts = np.flatnonzero(np.r_[True, (places[1:] != places[:-1]).any(axis=1)])
@@ -92,3 +92,16 @@ def parts(columns: Columns, *by: str) -> list[tuple[tuple[Any, ...], Columns]]:
         label = tuple(distinct[places[start, i]] for i, (distinct, _) in enumerate(keys))
         found.append((label, arranged.chosen(slice(start, end))))
     return found
+
+
+def _numbered(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the distinct values, ascending, and the number of each row's; text by hash, not by sorting every row."""
+    if values.dtype != object:
+        distinct, number = np.unique(values, return_inverse=True)
+        return distinct, number
+    listed = values.tolist()
+    known = sorted(set(listed))
+    place = {value: number for number, value in enumerate(known)}
+    return np.array(known, object), np.fromiter(
+        map(place.__getitem__, listed), np.int64, len(listed)
+    )

@@ -246,8 +246,8 @@ REPORT = Report(
             "value",
             "against",
             "change_rate",
-            "p_value",
             "verdict",
+            "p_value",
         ),
     },
     charts=(

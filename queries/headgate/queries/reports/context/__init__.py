@@ -103,6 +103,7 @@ class Summary:
     services: Annotated[int, "distinct services"]
     operations: Annotated[int, "distinct pairs of service and operation (or value, with `by`)"]
     operations_for_80_percent: Annotated[int, "how many of the most used make 80 % of all calls"]
+    timezone: Annotated[str, "whose hours and weekdays these are"]
     busiest_hours: Annotated[
         tuple[int, ...], "the three local hours with the most calls; none where only days are kept"
     ]
@@ -146,6 +147,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         operations_for_80_percent=sum(
             row.cumulative_share - row.share < 0.8 - 1e-9 for row in rows
         ),
+        timezone=context.zone.key,
         busiest_hours=tuple(hour.hour for hour in busiest if hour.calls.value),
         busiest_weekday=max(days, key=lambda day: day.calls.value).name if days else None,
         top=top,

@@ -80,6 +80,6 @@ class Summary(Trend):
     periods_missing: Annotated[int, "periods in which nothing at all was recorded"]
     changes: Annotated[
         tuple[Change, ...],
-        "changes of level, the surest first: at most one in a hundred of them is by chance",
+        "changes of level, the surest first: about one in twenty of them is by chance",
     ]
     timeline: Annotated[tuple[Period, ...], "every period of the window, in order"]

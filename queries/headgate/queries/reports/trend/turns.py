@@ -12,7 +12,7 @@ from headgate.queries.changes import LEAST_PERIODS, change_point, without_profil
 from headgate.queries.declaration import Context
 from headgate.queries.significance import benjamini_hochberg
 
-FALSE_DISCOVERIES = 0.01
+FALSE_DISCOVERIES = 0.05
 _KINDS = {
     "calls": ("decline", "growth"),
     "error_rate": ("improvement", "degradation"),
