@@ -218,7 +218,7 @@ def main() -> None:
     found = [
         {
             "report": name,
-            "reducer_s": round(cpu_s(reducer(name, known), RUNS), 3),
+            "reducer_s": round(cpu_s(reducer(name, known), RUNS), 6),
             "pandas_s": round(cpu_s(way, 1), 3),
         }
         for name, way in ways.items()
