@@ -8,9 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.queries.columns import Columns
-from headgate.queries.estimate import covariance, noise, rate, sums, variance
+from headgate.queries.estimate import covariance, mean, noise, rate, sums, variance
 from headgate.queries.estimate.noise import BITS
-from headgate.queries.uncertain import counted, design_effect, draws_of, share_of, variance_of
+from headgate.queries.uncertain import (
+    counted,
+    design_effect,
+    draws_of,
+    mean_of,
+    people_of,
+    share_of,
+    variance_of,
+)
 
 
 def hashes(draw: np.ndarray, seed: int = 1) -> np.ndarray:
@@ -130,3 +138,32 @@ def test_nothing_drawn_is_exact():
     assert share_of(exact.chosen(slice(3)), exact.chosen(slice(3, 10))).exact
     assert counted(Columns({})).value == 0
     assert share_of(Columns({}), Columns({})) is None
+
+
+def test_a_mean_is_as_unsure_as_what_its_rows_may_have_in_common():
+    """The error of a mean is never below the exact one of traces, if values of one are alike; no values, no mean."""
+    trace, weight, _ = traffic(8)
+    y = np.random.default_rng(8).lognormal(0, 1, trace.max() + 1)[trace]
+    spread = weight * (weight - 1)
+    of = {"n": weight, "t": weight * y, "s0": spread, "s1": spread * y, "s2": spread * y * y}
+    rows = Columns({f"size_{name}": part for name, part in of.items()})
+    alone = mean_of(rows, "size")
+    together = mean_of(Columns({**rows, "size_noise": noise(hashes(trace), weight)}), "size")
+    exact = sums(trace, weight, y)
+    v = exact.covariance
+    truth = mean(*exact.total, v[0, 0], v[0, 1], v[1, 1], exact.draws)
+    assert alone.value == together.value == pytest.approx(truth.value)
+    assert alone.standard_error < 0.8 * truth.standard_error < together.standard_error
+    assert mean_of(Columns({}), "size") is None
+
+
+def test_people_are_counted_where_people_were_sampled():
+    """Everybody is exact; a sample of people is scaled; what was also sampled by trace has a lower bound only."""
+    rows = Columns({"uses": np.array([8.0]), "arrivals": np.array([4])})
+    assert people_of(4, Columns({}), "uses", 1.0).exact
+    assert people_of(4, rows, "uses", 0.5).value == 8
+    assert people_of(4, rows, "uses", 0.5).high is not None
+    assert (people_of(4, rows, "uses", 1.0).low, people_of(4, rows, "uses", 1.0).high) == (4, None)
+    both = people_of(4, rows, "uses", 0.9)
+    assert both.low is not None
+    assert both.high is None

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.queries.estimate import Draws, Estimate, at_least, count, covariance, distinct, rate
+from headgate.queries.estimate import (
+    Draws,
+    Estimate,
+    at_least,
+    count,
+    covariance,
+    distinct,
+    mean,
+    rate,
+)
 from headgate.queries.estimate import variance as of_noise
 
 if TYPE_CHECKING:
@@ -76,6 +85,21 @@ def _draws(drawn: float, variance: float) -> Draws:
         return Draws(0.0, 0.0, 0.0)
     squares = variance + drawn
     return Draws(drawn**2 / squares, drawn, squares)
+
+
+def mean_of(rows: Columns, prefix: str) -> Estimate | None:
+    """Return the mean of a value that some rows have; None without any.
+
+    Columns `<prefix>_n`, `_t`, `_s0`, `_s1`, `_s2` are sums of w, w y and w (w - 1) y^k over the rows with a value y;
+    `<prefix>_noise` is their noise, by which the error grows as that of their count does.
+    """
+    n, t, *alone = (rows.sum(f"{prefix}_{name}") for name in ("n", "t", "s0", "s1", "s2"))
+    if not n:
+        return None
+    variance = variance_of(rows, f"{prefix}_s0", f"{prefix}_noise")
+    effect = variance / alone[0] if alone[0] > 0 else 1.0
+    s0, s1, s2 = (part * effect for part in alone)
+    return mean(n, t, s0, s1, s2)
 
 
 def people_of(seen: int, rows: Columns, name: str, people: float) -> Estimate:

@@ -19,8 +19,8 @@ from headgate.queries.durations import (
     quantiles,
     verdict,
 )
-from headgate.queries.estimate import Estimate, at_least, exactly, mean
-from headgate.queries.uncertain import counted
+from headgate.queries.estimate import Estimate, at_least, exactly
+from headgate.queries.uncertain import counted, mean_of
 from headgate.queries.window import Window
 from headgate.store.histogram import RELATIVE_ERROR
 
@@ -169,12 +169,12 @@ def _edge_ms(number: int) -> float:
 
 
 def _memory(memory: Columns) -> dict[str, Any]:
-    n, t, s0, s1, s2 = (memory.sum(f"growth_{name}") for name in ("n", "t", "s0", "s1", "s2"))
+    growth = mean_of(memory, "growth")
     peak = float(memory["peak"].max(initial=0.0))
     # Where some rows were thinned a larger peak may not have been kept.
     bound = at_least if memory.sum("thinned") > 0 else exactly
     return {
-        "memory_growth_bytes": mean(n, t, s0, s1, s2).rounded(0) if n else None,
+        "memory_growth_bytes": None if growth is None else growth.rounded(0),
         "memory_peak_bytes": bound(peak) if peak > 0 else None,
     }
 

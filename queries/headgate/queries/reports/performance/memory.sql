@@ -11,6 +11,7 @@ SELECT
     sum(w * (Weight - 1)) AS growth_s0,
     sum(w * (Weight - 1) * y) AS growth_s1,
     sum(w * (Weight - 1) * y * y) AS growth_s2,
+    sumForEachIf(Noise, isNotNull(growth)) AS growth_noise,
     max(ifNull(toFloat64OrNull(Attributes['headgate.memory.peak']), 0.)) AS peak,
     sum(Weight - 1) AS thinned
 FROM {events:Identifier}

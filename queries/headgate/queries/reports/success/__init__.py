@@ -13,8 +13,9 @@ import numpy as np
 from headgate.queries.charts import Bars, Gauge, Timeline
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context, Reduced, Report, SteppedParams
-from headgate.queries.estimate import Estimate, count, exactly, mean
+from headgate.queries.estimate import Estimate, count, exactly
 from headgate.queries.outcomes import WARN_BELOW_SUCCESS_RATE, Success, success
+from headgate.queries.uncertain import mean_of, variance_of
 
 LEAST_QUALITY_SCORE = 0.70
 _NOTHING = Columns({})
@@ -94,15 +95,17 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
 
 def _quality(outcomes: Columns, quality: Columns) -> dict[str, Any]:
     found = success(outcomes)
-    n, t, s0, s1, s2 = (quality.sum(f"scored_{name}") for name in ("n", "t", "s0", "s1", "s2"))
     gates = count(
-        quality.sum("gate_failures"), quality.sum("gate_variance"), quality.sum("failures")
+        quality.sum("gate_failures"),
+        variance_of(quality, "gate_variance", "gate_noise"),
+        quality.sum("failures"),
     )
-    score = mean(n, t, s0, s1, s2).rounded(4) if n else None
+    scored = variance_of(quality, "scored_s0", "scored_noise")
+    score = mean_of(quality, "scored")
     return found | {
         "quality_gate_failures": gates,
-        "scored_calls": count(n, s0, quality.sum("scored")),
-        "avg_quality_score": score or exactly(0),
+        "scored_calls": count(quality.sum("scored_n"), scored, quality.sum("scored")),
+        "avg_quality_score": exactly(0) if score is None else score.rounded(4),
         "verdict": verdict(
             found["success_rate"], gates.value, None if score is None else score.value
         ),

@@ -14,9 +14,11 @@ SELECT
     sum(w * (Weight - 1)) AS scored_s0,
     sum(w * (Weight - 1) * y) AS scored_s1,
     sum(w * (Weight - 1) * y * y) AS scored_s2,
+    sumForEachIf(Noise, isNotNull(score)) AS scored_noise,
     countIf(failed) AS failures,
     sumIf(Weight, failed) AS gate_failures,
-    sumIf(Weight * (Weight - 1), failed) AS gate_variance
+    sumIf(Weight * (Weight - 1), failed) AS gate_variance,
+    sumForEachIf(Noise, failed) AS gate_noise
 FROM {events:Identifier}
 WHERE (mapContains(Attributes, 'headgate.quality.score') OR mapContains(Attributes, 'headgate.quality.gates_passed'))
     AND Timestamp >= {since:DateTime64(9, 'UTC')}

@@ -11,9 +11,10 @@ from annotated_types import Ge
 from headgate.queries.charts import Bars, Share, Timeline
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
-from headgate.queries.estimate import Estimate, at_least, exactly, mean, people_total
+from headgate.queries.estimate import Estimate, at_least, exactly, people_total
 from headgate.queries.outcomes import ARCHIVE_AFTER_HOURS, calls_of, success_rate
 from headgate.queries.periods import WEEKDAYS
+from headgate.queries.uncertain import mean_of
 from headgate.queries.window import Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -159,7 +160,7 @@ def _frequency(
     last = EPOCH + timedelta(microseconds=max(ends) // 1000)
     hours = max((context.now - last) / timedelta(hours=1), 0.0)
     peak_date, peak = _peak(usage, context)
-    n, t, s0, s1, s2 = (events.sum(f"size_{name}") for name in ("n", "t", "s0", "s1", "s2"))
+    size = mean_of(events, "size")
     return {
         "calls": calls,
         "calls_before": calls_before,
@@ -183,7 +184,7 @@ def _frequency(
         "last_used_at": last if usage.rows else None,
         "hours_since_last_use": round(hours, 2) if usage.rows else None,
         "success_rate": success_rate(usage),
-        "mean_array_size": mean(n, t, s0, s1, s2).rounded(2) if n else None,
+        "mean_array_size": None if size is None else size.rounded(2),
     }
 
 
