@@ -47,6 +47,12 @@ def as_workbook(document: Mapping[str, Any]) -> bytes:
     return out.getvalue()
 
 
+def sheet_of(report: str, table: str) -> str:
+    """Return the name of a table's sheet; that of rows is the report's, unless another sheet is called so."""
+    taken = {"summary", *entry(report).report.tables} - {"rows"}
+    return (table if table != "rows" or report in taken else report)[:28]
+
+
 class _Sheets:
     """Writes the sheets of one workbook."""
 
@@ -114,7 +120,7 @@ class _Sheets:
         columns = [
             (f, end) for f in fields for end in (("", "low", "high") if f in uncertain else ("",))
         ]
-        label = (self._document["report"] if name == "rows" else name)[:28]
+        label = sheet_of(self._document["report"], name)
         for number, start in enumerate(range(0, max(len(rows), 1), MOST_ROWS), 1):
             part = rows[start : start + MOST_ROWS]
             sheet = self._book.add_worksheet(label if number == 1 else f"{label} {number}")
