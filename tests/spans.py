@@ -34,6 +34,7 @@ def request(numbers: Iterable[int], days: int = 1, filling: int = 0) -> bytes:
     batch = message.resource_spans.add()
     name = batch.resource.attributes.add(key="service.name")
     name.value.string_value = "shop"
+    batch.resource.attributes.add(key="service.version").value.string_value = "1"
     spans = batch.scope_spans.add().spans
     for number in numbers:
         start_ns = NOW - number % days * 86400 * 10**9
@@ -109,6 +110,8 @@ def check_books(store: Store, numbers: Iterable[int], rejected: int = 0) -> dict
     assert one("SELECT count() FROM events") == (count,)
     duration = float(sum(1000 * number for number in expected))
     for table in ("usage_minute", "usage_quarter", "usage_day"):
+        assert one(f"SELECT sum(Calls), sum(DurationSum) FROM {table}") == (count, duration), table
+    for table in ("dimension_quarter", "dimension_day"):
         assert one(f"SELECT sum(Calls), sum(DurationSum) FROM {table}") == (count, duration), table
     for table in ("user_hour", "user_day"):
         assert one(f"SELECT sum(Calls) FROM {table}") == (count,), table
