@@ -266,10 +266,17 @@ REPORT = Report(
     },
     charts=(
         Timeline(
-            title="Requests that arrived, and the budget of what is kept",
+            title="Requests that arrived",
             table="timeline",
             x="begins_at",
             y=("requests",),
+            series="signal",
+        ),
+        Timeline(
+            title="Requests that the budget allowed to keep",
+            table="timeline",
+            x="begins_at",
+            y=("allowed",),
             series="signal",
         ),
         Timeline(
