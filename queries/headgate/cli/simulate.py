@@ -139,7 +139,10 @@ def _of_traffic(
     from headgate.cli.simulation import Traffic, synthetic
     from headgate.collector.sampler import State
 
-    traffic = Traffic(rate, parse_duration(duration), operations, errors, seed=seed)
+    try:
+        traffic = Traffic(rate, parse_duration(duration), operations, errors, seed=seed)
+    except ValueError as error:
+        raise StoreError(str(error)) from error
     return {"traces": synthetic(traffic, policy.traces, State.new(seed))}
 
 
