@@ -30,7 +30,7 @@ from headgate.store import (
     server_store,
 )
 from headgate.store.server import server_client
-from headgate.web.sampling import described, saved_budgets, set_budgets
+from headgate.web.sampling import described, last_accounts, saved_budgets, set_budgets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -127,6 +127,7 @@ def set_(
         return
     policy = load({}, config, os.environ).sampling.policy()
     with _opened(data, store) as opened:
+        migrate(opened)
         try:
             set_budgets(opened, policy, changes, by=f"cli by {_user()}", now=datetime.now(UTC))
         except ValueError as error:
@@ -139,13 +140,19 @@ def _get(config: Path | None, data: Path | None, store: str | None) -> Mapping[s
     if server:
         return _ask(server, "GET", None)
     policy = load({}, config, os.environ).sampling.policy()
+    place = data or default_data_directory(os.environ)
+    if not store and not (place / "clickhouse").exists():
+        return described(policy, policy, {}, 1, [])
     with _opened(data, store) as opened:
         return _of_store(opened, policy)
 
 
 def _of_store(store: Store, policy: Policy) -> Mapping[str, Any]:
-    budgets = saved_budgets(store)
-    return described(store, policy.overridden(budgets), policy, budgets, 1)
+    """Describe a store that no server of ours has open; one of an older schema has nothing set."""
+    tables = store.tables()
+    budgets = saved_budgets(store) if "document" in tables else {}
+    last = last_accounts(store) if "sampling_history" in tables else []
+    return described(policy.overridden(budgets), policy, budgets, 1, last)
 
 
 def _server(data: Path | None) -> dict[str, str] | None:
@@ -169,11 +176,10 @@ def _ask(
 
 @contextmanager
 def _opened(data: Path | None, url: str | None) -> Iterator[Store]:
-    """Open the store that no server has open, brought to this program's schema."""
+    """Open the store that no server has open."""
     if url:
         opened = server_store(url)
         try:
-            migrate(opened)
             yield opened
         finally:
             opened.close()
@@ -181,7 +187,6 @@ def _opened(data: Path | None, url: str | None) -> Iterator[Store]:
     directory = acquire(data or default_data_directory(os.environ), "writer", wait_s=_WAIT_S)
     opened = embedded_store(directory.engine_path)
     try:
-        migrate(opened)
         yield opened
     finally:
         opened.close()

@@ -26,7 +26,7 @@ from headgate.store import StoreError, audit
 from headgate.store.document import delete, document, save
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor
     from datetime import datetime
 
@@ -84,7 +84,11 @@ def last_accounts(store: Store) -> list[dict[str, Any]]:
 
 
 def described(
-    store: Store, policy: Policy, configured: Policy, overrides: Any, collectors: int
+    policy: Policy,
+    configured: Policy,
+    overrides: Mapping[str, Any],
+    collectors: int,
+    last: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return what GET answers."""
     return {
@@ -93,7 +97,7 @@ def described(
         "settings": configured.budgets(),
         "set": overrides,
         "collectors": collectors,
-        "last": last_accounts(store),
+        "last": last,
     }
 
 
@@ -107,7 +111,11 @@ def routes(
             return {"sampling": False}
         sampler.refresh(store, at_once=True)
         return described(
-            store, sampler.policy, sampler.configured, sampler.overrides, sampler.collectors
+            sampler.policy,
+            sampler.configured,
+            sampler.overrides,
+            sampler.collectors,
+            last_accounts(store),
         )
 
     def change(changes: Mapping[str, Any], by: str) -> dict[str, Any]:
