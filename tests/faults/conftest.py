@@ -155,7 +155,10 @@ class FailingClickHouse:
         return b"".join(pieces)
 
     def _run(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
-        arguments = {k: v[0] for k, v in parse_qs(urlsplit(request.path).query).items()}
+        arguments = {
+            k: v[0]
+            for k, v in parse_qs(urlsplit(request.path).query, keep_blank_values=True).items()
+        }
         settings = {k: v for k, v in arguments.items() if k not in _HEADERS_ONLY}
         statement = arguments.get("query", "").encode()
         client = self._store.client()
@@ -167,7 +170,10 @@ class FailingClickHouse:
                 client.raw_insert(table, insert_block=block, fmt="Native", settings=settings)
                 return 200, b""
             sql = (statement or body).decode()
-            return 200, client.raw_query(sql, fmt=request.headers.get("x-clickhouse-format"))
+            format_ = request.headers.get("x-clickhouse-format")
+            # Values come as ClickHouse's text already, and are passed on as that.
+            given = {k[6:]: v for k, v in arguments.items() if k.startswith("param_")}
+            return 200, client.raw_query(sql, parameters=given or None, fmt=format_)
         except ClickHouseError as error:
             return 500, str(error).encode()
 

@@ -40,7 +40,6 @@ _THREADS = 64
 _ORDINARY_BYTES = 1 << 20
 _SWEEP_S = 1.0
 _OPTIONS = (
-    ("grpc.so_reuseport", 0),  # otherwise a port in use goes unnoticed
     ("grpc.max_concurrent_streams", 256),
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.keepalive_time_ms", 60_000),  # ask whether a silent client is still there
@@ -63,15 +62,23 @@ class GrpcReceiver:
         *,
         credentials: grpc.ServerCredentials | None = None,
         receive_s: float,
+        shared: bool = False,
     ) -> None:
-        """Bind the address, in plain text unless there are credentials; raises OSError when that cannot be done."""
+        """Bind the address, in plain text unless there are credentials; raises OSError when that cannot be done.
+
+        `shared`: other workers may bind it, too.
+        """
         self._senders = senders
         self._room = room
         self._limit = max_request_bytes
         self._patience = Patience(receive_s)
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, thread_name_prefix="headgate-grpc"),
-            options=[*_OPTIONS, ("grpc.max_receive_message_length", max_request_bytes)],
+            options=[
+                *_OPTIONS,
+                ("grpc.so_reuseport", int(shared)),  # otherwise a port in use goes unnoticed
+                ("grpc.max_receive_message_length", max_request_bytes),
+            ],
         )
         for service, signal in SERVICES.items():
             handler = grpc.stream_unary_rpc_method_handler(self._export(signal))

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from headgate.collector.room import Room
 
 FATES = ("received", "stored", "sampled_out", "rejected", "duplicate")
+_ADDED = (
+    "backlog_bytes",
+    "waiting_segments",
+    "memory_bytes",
+    "memory_limit_bytes",
+    "resident_bytes",
+    "quarantined",
+)
 _STATM = Path("/proc/self/statm")
 
 
@@ -65,6 +73,23 @@ def vitals(pipelines: Sequence[Pipeline], room: Room, *, now_ns: int, uptime_s: 
         memory_limit_bytes=room.limit_bytes,
         resident_bytes=_resident_bytes(),
         quarantined=sum(p.quarantine.count for p in pipelines),
+    )
+
+
+def together(looks: Sequence[Vitals]) -> Vitals:
+    """Return several collectors as one: counts and sizes added up, the latest time of storing, the longest life."""
+    first = looks[0]
+    stored = [look.last_stored_ns for look in looks if look.last_stored_ns is not None]
+    return Vitals(
+        now_ns=first.now_ns,
+        uptime_s=max(look.uptime_s for look in looks),
+        accepting=all(look.accepting for look in looks),
+        items={
+            fate: {signal: sum(look.items[fate][signal] for look in looks) for signal in counts}
+            for fate, counts in first.items.items()
+        },
+        last_stored_ns=max(stored, default=None),
+        **{name: sum(getattr(look, name) for look in looks) for name in _ADDED},
     )
 
 

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headgate.collector.vitals import vitals
+from headgate.collector.vitals import Vitals, vitals
 from headgate.web import ExportJobs, create_app
 from headgate.web.access import Guarded
 from headgate.web.forget import forget_user
@@ -15,6 +15,7 @@ from headgate.web.forget import forget_user
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from headgate.cli.siblings import Siblings
     from headgate.collector.rules import Rules
     from headgate.collector.tenants import Tenants
     from headgate.store import Store
@@ -22,11 +23,18 @@ if TYPE_CHECKING:
 
 
 def guarded_api(
-    tokens: Tokens, tenants: Tenants, rules: Rules, store: Store, directory: Path, began_s: float
+    tokens: Tokens,
+    tenants: Tenants,
+    rules: Rules,
+    store: Store,
+    directory: Path,
+    began_s: float,
+    siblings: Siblings,
 ) -> Guarded:
     """Return the application; exports lie in the data directory, each tenant's in its own.
 
-    The server's own tenant sees how all are, `began_s` on the monotonic clock being when the server began.
+    The server's own tenant sees how all are, `began_s` on the monotonic clock being when the server began. `siblings`
+    are the other workers, where there are several.
     """
 
     def api_of(tenant: str) -> Any:
@@ -34,16 +42,25 @@ def guarded_api(
         own = pipeline is tenants.own
         home = directory if own else directory / "tenants" / tenant
         database = store.sibling(pipeline.database)
-        return create_app(
-            database,
-            flush=pipeline.flush,
-            clock=lambda: datetime.now(UTC),
-            look=lambda: vitals(
+
+        def look() -> Vitals:
+            return vitals(
                 tenants.all() if own else [pipeline],
                 pipeline.room,
                 now_ns=time.time_ns(),
                 uptime_s=time.monotonic() - began_s,
-            ),
+            )
+
+        def flush_all() -> bool:
+            stored = [one.flush() for one in tenants.all()]
+            return all(stored)
+
+        return create_app(
+            database,
+            flush=siblings.flushing(pipeline.flush),
+            clock=lambda: datetime.now(UTC),
+            look=siblings.looking(look) if own else look,
+            alone=(look, flush_all) if own else None,
             exports=ExportJobs(
                 home / "exports",
                 database,

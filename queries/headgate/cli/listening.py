@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
-from headgate.cli.settings import ConfigurationError, flag, split_address
+from headgate.cli.settings import ConfigurationError, flag, join_address, split_address
 from headgate.store import StoreError
 
 if TYPE_CHECKING:
@@ -18,15 +18,32 @@ if TYPE_CHECKING:
 LISTENERS = ("otlp_grpc", "otlp_http", "api")
 
 
-def listen(address: str, name: str) -> socket.socket:
-    """Return a listening socket; raises StoreError when the address cannot be had."""
+def listen(address: str, name: str, *, shared: bool = False) -> socket.socket:
+    """Return a listening socket, `shared` with other workers; raises StoreError when the address cannot be had."""
+    listener = _bind(address, name, shared=shared)
+    listener.listen(1024)
+    return listener
+
+
+def bind_shared(address: str, name: str) -> socket.socket:
+    """Return a socket that keeps an address for workers to share, and takes no connections itself.
+
+    Raises StoreError when the address is in use by others, or cannot be had.
+    """
+    listener = listen(address, name)  # alone: somebody else's is told
+    host, port = listener.getsockname()[:2]
+    listener.close()
+    return _bind(join_address(host, port), name, shared=True)
+
+
+def _bind(address: str, name: str, *, shared: bool) -> socket.socket:
     host, port = split_address(address)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        option = socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR
+        listener.setsockopt(socket.SOL_SOCKET, option, 1)
         listener.bind((host, port))
-        listener.listen(1024)
     except (OSError, UnicodeError) as error:  # the latter: a name that cannot be a host's
         raise cannot_listen(address, name, error) from error
     return listener

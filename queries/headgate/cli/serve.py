@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -22,15 +21,17 @@ from headgate.cli.reload import Reload
 from headgate.cli.rules import rules_of
 from headgate.cli.security import Security, secure
 from headgate.cli.settings import ServeSettings, join_address, load, split_address
+from headgate.cli.stderr import log_to_stderr
 from headgate.store import StoreError, acquire, default_data_directory, embedded_store, server_store
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     import uvicorn
 
     from headgate.cli.senders import Senders
+    from headgate.cli.siblings import Siblings
     from headgate.collector.rules import Rules
     from headgate.collector.tenants import Tenants
     from headgate.store import DataDirectory, Store
@@ -75,6 +76,11 @@ def serve(
             "--allow-anonymous", help="Let other machines send and read everything without a token."
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that receive; more than one need --store. [default: 1]"),
+    ] = None,
+    worker: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Receive OpenTelemetry over OTLP, count and store it, and answer reports.
 
@@ -85,10 +91,10 @@ def serve(
         # Until we are ready nothing is accepted, and a kill harms neither the engine nor the lock.
         signal.signal(number, lambda *_: os._exit(0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing to read again yet
-    _log_to_stderr(os.environ)
+    log_to_stderr(os.environ)
     flags = {
         "data": data, "store": store, "otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "api": api,
-        "allow_anonymous": allow_anonymous,
+        "allow_anonymous": allow_anonymous, "workers": workers,
     }  # fmt: skip
 
     def read() -> ServeSettings:
@@ -97,9 +103,13 @@ def serve(
     settings = read()
     rules = rules_of(settings)
     security = secure(settings)
+    if settings.workers > 1 and worker is None:
+        from headgate.cli.workers import run_workers
+
+        sys.exit(run_workers(settings, config))
     directory, opened = _open_store(settings)
     try:
-        _serve(settings, rules, security, directory, opened, read)
+        _serve(settings, rules, security, directory, opened, read, worker)
         _leave_within(_CLOSE_S, 0)
     finally:
         opened.close()
@@ -109,20 +119,8 @@ def serve(
     os._exit(0)
 
 
-def _log_to_stderr(environ: Mapping[str, str]) -> None:
-    name = environ.get("LOG_LEVEL") or "WARNING"
-    level = logging.getLevelNamesMapping().get(name.upper())
-    if level is None:
-        known = ", ".join(logging.getLevelNamesMapping())
-        raise StoreError(f"LOG_LEVEL {name!r} is no level; use one of {known}")
-    logging.basicConfig(level=level, format="%(levelname)s %(message)s")
-    if level >= logging.WARNING:  # these log what they also raise, and we tell that in our words
-        for library in ("clickhouse_connect", "urllib3"):
-            logging.getLogger(library).setLevel(logging.ERROR)
-
-
 def _leave_within(seconds: float, code: int) -> None:
-    """End the process even if it hangs: closing the store, say, waits for queries, and those may take any time."""
+    """End the process even if it hangs: closing the store waits for queries, and those may take any time."""
     timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
@@ -153,17 +151,23 @@ def _serve(
     directory: DataDirectory,
     store: Store,
     read: Callable[[], ServeSettings],
+    worker: int | None,
 ) -> None:
     """Run until told to stop; what cannot be stored in time then waits in the journal for the next start.
 
-    `read` reads the settings again, for a reload.
+    `read` reads the settings again, for a reload. `worker` is its number where it is one of several.
     """
-    listeners = {name: listen(getattr(settings, name), name) for name in ("otlp_http", "api")}
+    shared = worker is not None
+    listeners = {
+        "otlp_http": listen(settings.otlp_http, "otlp_http", shared=shared),
+        "api": listen(settings.api, "api"),
+    }
     # gRPC binds by itself, later and with less to say when it cannot.
-    listen(settings.otlp_grpc, "otlp_grpc").close()
+    listen(settings.otlp_grpc, "otlp_grpc", shared=shared).close()
 
     from headgate.cli.collecting import open_tenants
     from headgate.cli.senders import Senders
+    from headgate.cli.siblings import siblings_of
     from headgate.collector.allocator import keep_freed_memory
     from headgate.collector.grpc_receiver import GrpcReceiver
     from headgate.collector.warmup import compiled, warm_up
@@ -183,6 +187,7 @@ def _serve(
             port,
             settings.max_request_bytes,
             receive_s=settings.receive_s,
+            shared=shared,
             credentials=security.certificates and security.certificates.grpc(),
         )
     except OSError as error:
@@ -213,6 +218,7 @@ def _serve(
                 security,
                 store,
                 directory.path,
+                siblings_of(directory.path, settings.workers, worker),
                 senders,
                 tenants,
                 listeners,
@@ -232,6 +238,7 @@ async def _serve_http(
     security: Security,
     store: Store,
     directory: Path,
+    siblings: Siblings,
     senders: Senders,
     tenants: Tenants,
     listeners: dict[str, socket.socket],
@@ -270,7 +277,7 @@ async def _serve_http(
         )
 
     otlp = HttpReceiver(senders, tenants.own.room, settings.max_request_bytes, settings.receive_s)
-    api = guarded_api(security.tokens, tenants, rules, store, directory, began_s)
+    api = guarded_api(security.tokens, tenants, rules, store, directory, began_s, siblings)
     servers = {"otlp_http": server(otlp), "api": server(api)}
 
     def stop() -> None:

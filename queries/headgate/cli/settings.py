@@ -52,6 +52,13 @@ class ServeSettings(BaseModel):
     api: str = Field(
         "127.0.0.1:8686", description="Where to serve the API; port 0 picks a free one."
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that receive, sharing the OTLP ports; more than one need `store`. Memory and journal are"
+        " divided between them.",
+    )
     tokens: Path | None = Field(
         None,
         description="File of hashed tokens; default: tokens.json in the data directory. Once it is there, every"

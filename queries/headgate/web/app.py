@@ -33,7 +33,7 @@ from headgate.queries.render import FORMATS, render
 from headgate.store import StoreError
 from headgate.web import forget, ledger, sampling
 from headgate.web.export_routes import export_routes
-from headgate.web.health import health_routes
+from headgate.web.health import health_routes, worker_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -62,13 +62,15 @@ def create_app(
     exports: ExportJobs | None = None,
     sampler: Sampler | None = None,
     forgetting: Callable[[str, str], dict[str, Any]] | None = None,
+    alone: tuple[Callable[[], Vitals], Callable[[], bool]] | None = None,
 ) -> Starlette:
     """Return the application over `store`.
 
     `flush` blocks until everything acknowledged is in the store and returns False when that took too long, which the
     report then says; it is called before each report, in a thread of the pool. `clock` gives the aware time of asking,
     `look` tells how the collector is, `exports` makes and keeps files; `sampler` is what /api/sampling shows
-    and changes, `forgetting` removes a person for who asks (see `headgate.web.forget`).
+    and changes, `forgetting` removes a person for who asks (see `headgate.web.forget`). `alone` looks at and
+    flushes this process only, where it is one of several workers.
     """
     pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="headgate-query")
 
@@ -109,6 +111,8 @@ def create_app(
         further += export_routes(store, exports, clock=clock, flush=flush, in_pool=in_pool)
     if forgetting is not None:
         further += forget.routes(forgetting, in_pool)
+    if alone is not None:
+        further += worker_routes(*alone, in_pool)
     further += ledger.routes(store, clock=clock, flush=flush, in_pool=in_pool)
     return Starlette(
         routes=[

@@ -65,22 +65,41 @@ def health_routes(
         )
 
     routes = [Route("/healthz", alive), Route("/readyz", ready)]
-    return routes if look is None else [*routes, *_collector_routes(look, sampling)]
+    return routes if look is None else [*routes, *_collector_routes(look, sampling, in_pool)]
 
 
 def _collector_routes(
-    look: Callable[[], Vitals], sampling: Callable[[], Mapping[str, float]]
+    look: Callable[[], Vitals],
+    sampling: Callable[[], Mapping[str, float]],
+    in_pool: Callable[[Callable[[], Any]], Awaitable[Any]],
 ) -> list[Route]:
     async def status(_: Request) -> Response:
-        found = asdict(look())
+        found = asdict(await in_pool(look))
         return JSONResponse({**found.pop("items"), **found, "sampling": dict(sampling())})
 
     async def metrics(_: Request) -> Response:
         from prometheus_client import CONTENT_TYPE_LATEST
 
-        return Response(exposition(look(), sampling()), media_type=CONTENT_TYPE_LATEST)
+        found = await in_pool(look)
+        return Response(exposition(found, sampling()), media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/metrics", metrics), Route("/api/status", status)]
+
+
+def worker_routes(
+    look: Callable[[], Vitals],
+    flush: Callable[[], bool],
+    in_pool: Callable[[Callable[[], Any]], Awaitable[Any]],
+) -> list[Route]:
+    """Return what one worker of several is asked by another: POST /api/flush and GET /api/vitals, of itself alone."""
+
+    async def flushed(_: Request) -> Response:
+        return JSONResponse({"stored": await in_pool(flush)})
+
+    async def alone(_: Request) -> Response:
+        return JSONResponse(asdict(look()))
+
+    return [Route("/api/flush", flushed, methods=["POST"]), Route("/api/vitals", alone)]
 
 
 def exposition(vitals: Vitals, sampling: Mapping[str, float]) -> bytes:
