@@ -5,11 +5,13 @@ wire, so that the message is asked for only once the sender is known and there i
 message will be: room is made for an ordinary one, and corrected when it is there.
 
 A message over the limit is refused by gRPC itself, which tells us no more than that the call has ended; unless the
-sender's own deadline has passed or we gave the call up, that is how it is counted.
+sender's own deadline has passed or we gave the call up, that is how it is counted. (A sender that breaks off half-way
+in a message, with time left, is therefore counted as well, as one item.)
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from headgate.collector.errors import CollectorError
+from headgate.collector.errors import CollectorError, Malformed, Retryable
 from headgate.collector.partial import response
 from headgate.collector.receive import Received
 from headgate.collector.signals import Signal
@@ -134,17 +136,20 @@ class GrpcReceiver:
         pipeline: Pipeline,
         signal: Signal,
     ) -> bytes:
-        """Return the call's message, empty when it has none."""
+        """Return the call's message; raises Malformed or Retryable when there is none."""
         self._patience.begin(context)
-        message = None
-        try:
-            message = next(messages, b"")
-        finally:
-            late = self._patience.end(context)
-            remaining_s = context.time_remaining()
-            if message is None and not late and (remaining_s is None or remaining_s > 0):
-                pipeline.reject(signal, self._limit + 1)
-        return message
+        message: bytes | None = None
+        # How a call ends that gRPC has refused: as cancelled, or, if that is not known yet, without a message.
+        with contextlib.suppress(grpc.RpcError):
+            message = next(messages, None)
+        late = self._patience.end(context)
+        if message is not None:
+            return message
+        remaining_s = context.time_remaining()
+        if late or (remaining_s is not None and remaining_s <= 0):
+            raise Retryable("the message did not arrive in time")
+        pipeline.reject(signal, self._limit + 1)
+        raise Malformed(f"the call had no message, or one of more than {self._limit} bytes")
 
 
 class Patience:

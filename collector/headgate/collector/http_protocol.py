@@ -26,6 +26,15 @@ SWEEP_S = 1.0
 _LATER_S = 5.0
 
 
+class _Answered:
+    """What stands for a request that has been answered before the application saw it."""
+
+    response_complete = True
+
+    def __init__(self) -> None:
+        self.message_event = asyncio.Event()
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """One connection; `began_s` is when what it owes us began, None while it owes nothing."""
 
@@ -46,7 +55,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.head_bytes += len(data)
         super().data_received(data)
         if self.in_head and self.head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(431, code_pb2.INVALID_ARGUMENT, f"the headers exceed {HEAD_BYTES} bytes")
+            self._refuse_head()
 
     def on_message_begin(self) -> None:
         """Let the time of a request begin."""
@@ -56,6 +65,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """End the head."""
         self.in_head = False
+        # What came so far may be body in part: only where it is much, the headers are added up.
+        if self.head_bytes > HEAD_BYTES:
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > HEAD_BYTES:
+                self.cycle: Any = _Answered()
+                self._refuse_head()
+                return
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -67,6 +83,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
         self._refuse(400, code_pb2.INVALID_ARGUMENT, msg)
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, code_pb2.INVALID_ARGUMENT, f"the headers exceed {HEAD_BYTES} bytes")
 
     def _refuse(self, http_status: int, code: int, message: str) -> None:
         body = Status(code=code, message=message).SerializeToString()
