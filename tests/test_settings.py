@@ -230,6 +230,7 @@ def test_the_settings_file_shows_every_key_with_its_default(tmp_path):
     assert shown.pop("store").startswith("http://")
     assert len(shown.pop("user_key")) == 48
     assert shown.pop("tokens").endswith("/tokens.json")
+    assert shown.pop("telemetry").startswith("http://")
     for name in ("user_key_file", "tls_cert", "tls_key", "tls_client_ca"):
         assert shown.pop(name).startswith("/")
     assert ServeSettings(**shown) == ServeSettings()

@@ -31,7 +31,7 @@ from headgate.collector.release import Releaser
 from headgate.collector.retransmission import Retransmissions
 from headgate.collector.room import Room
 from headgate.collector.rules import Rules
-from headgate.collector.segment import KINDS, Segment
+from headgate.collector.segment import KINDS, Segment, StoredSegment
 from headgate.collector.signals import Signal
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Pipeline:
         sampler: Sampler | None = None,
         room: Room | None = None,
         rules: Rules = Rules(),  # noqa: B008  # frozen
+        observer: Callable[[StoredSegment], None] | None = None,
     ) -> None:
         """Use `directory` for the journal; `new_id` returns 32 random hex digits.
 
@@ -105,6 +106,7 @@ class Pipeline:
         self.stored, self.rejected, self.duplicate = (Counter[Signal]() for _ in range(3))
         self.sampled_out: Counter[Signal] = Counter()
         self.last_stored_ns: int | None = None
+        self._observer = observer
         self._thread = threading.Thread(target=self._run, name="headgate-process", daemon=True)
 
     def start(self) -> None:
@@ -319,6 +321,7 @@ class Pipeline:
 
     def _run(self) -> None:
         while (segment := self._next()) is not None:
+            began_ns = self._clock_ns()
             try:
                 delivered = self._delivery.deliver(segment)
             except Retryable:  # we are stopping: it is left for the next start
@@ -334,6 +337,12 @@ class Pipeline:
                 self.last_stored_ns = self._clock_ns()
                 self._releaser.add(segment.file, self._clock_ns())
                 self._changed.notify_all()
+            if self._observer is not None:
+                items = {str(signal): delivered.stored[signal] for signal in Signal}
+                file = segment.file
+                self._observer(
+                    StoredSegment(file.id, file.size, items, began_ns, self.last_stored_ns)
+                )
         self._releaser.release(self._clock_ns())
 
     def _before_release(self) -> None:

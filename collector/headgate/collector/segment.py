@@ -12,10 +12,23 @@ from headgate.collector.record import LEDGER, LOGS, METRICS, TRACES
 from headgate.collector.signals import Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headgate.collector.quarantine import Quarantine
 
 KINDS = {Signal.TRACES: TRACES, Signal.METRICS: METRICS, Signal.LOGS: LOGS}
 _SIGNALS = {kind: signal for signal, kind in KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSegment:
+    """A segment that was stored: its size as a file, its stored items by signal, and when that began and ended."""
+
+    id: str
+    size: int
+    items: Mapping[str, int]
+    began_ns: int
+    ended_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,15 @@ log = logging.getLogger(__name__)
 class Tenants:
     """The pipelines by tenant; `own` is that of the server's own database, whose name as a tenant is empty."""
 
-    def __init__(self, own: Pipeline, open_: Callable[[str], Pipeline]) -> None:
-        """`open_` makes and starts a tenant's pipeline; raises StoreError or OSError when that cannot be done now."""
+    def __init__(
+        self, own: Pipeline, open_: Callable[[str], Pipeline], *, began_s: float = 0.0
+    ) -> None:
+        """`open_` makes and starts a tenant's pipeline; raises StoreError or OSError when that cannot be done now.
+
+        `began_s` is when the collector began, on the monotonic clock.
+        """
         self.own = own
+        self.began_s = began_s
         self._open = open_
         self._pipelines: dict[str, Pipeline] = {"": own, own.database: own}
         self._lock = threading.Lock()

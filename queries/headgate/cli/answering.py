@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headgate.collector.vitals import Vitals, vitals
+from headgate.cli.collecting import look_at
 from headgate.web import ExportJobs, create_app
 from headgate.web.access import Guarded
 from headgate.web.forget import forget_user
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from headgate.cli.siblings import Siblings
     from headgate.collector.rules import Rules
     from headgate.collector.tenants import Tenants
+    from headgate.collector.vitals import Vitals
     from headgate.store import Store
     from headgate.web.tokens import Tokens
 
@@ -28,13 +28,12 @@ def guarded_api(
     rules: Rules,
     store: Store,
     directory: Path,
-    began_s: float,
     siblings: Siblings,
 ) -> Guarded:
     """Return the application; exports lie in the data directory, each tenant's in its own.
 
-    The server's own tenant sees how all are, `began_s` on the monotonic clock being when the server began. `siblings`
-    are the other workers, where there are several.
+    The server's own tenant sees how all are, `siblings` are the other workers, where there are
+    several.
     """
 
     def api_of(tenant: str) -> Any:
@@ -44,12 +43,7 @@ def guarded_api(
         database = store.sibling(pipeline.database)
 
         def look() -> Vitals:
-            return vitals(
-                tenants.all() if own else [pipeline],
-                pipeline.room,
-                now_ns=time.time_ns(),
-                uptime_s=time.monotonic() - began_s,
-            )
+            return look_at(tenants, None if own else pipeline)
 
         def flush_all() -> bool:
             stored = [one.flush() for one in tenants.all()]

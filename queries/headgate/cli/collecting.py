@@ -14,25 +14,31 @@ from headgate.collector.release import sync_file_system
 from headgate.collector.room import Room
 from headgate.collector.sampling import Sampler
 from headgate.collector.tenants import Tenants
+from headgate.collector.vitals import Vitals, vitals
 from headgate.store import StoreError, migrate
 from headgate.store.identity import write_identity
 from headgate.web.tokens import check_tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from headgate.cli.settings import ServeSettings
     from headgate.collector.rules import Rules
+    from headgate.collector.segment import StoredSegment
     from headgate.store import DataDirectory, Store
 
 
 def open_tenants(
-    settings: ServeSettings, rules: Rules, directory: DataDirectory, store: Store
+    settings: ServeSettings,
+    rules: Rules,
+    directory: DataDirectory,
+    store: Store,
+    observer: Callable[[StoredSegment], None] | None,
 ) -> Tenants:
     """Open the server's own pipeline, and those of tenants that an earlier process left something to do.
 
-    Raises StoreError when a database cannot be used, or a journal.
+    `observer` is told of every segment that is stored. Raises StoreError when a database cannot be used, or a journal.
     """
     room = Room(settings.memory_bytes)
     tenants_path = directory.path / "tenants"
@@ -41,15 +47,27 @@ def open_tenants(
         check_tenant(database)
         journal = tenants_path / database / "journal"
         return _open_pipeline(
-            settings, rules, directory, store.sibling(database), journal, room, own
+            settings, rules, directory, store.sibling(database), journal, room, own, observer
         )
 
-    own = _open_pipeline(settings, rules, directory, store, directory.path / "journal", room, None)
-    tenants = Tenants(own, open_)
+    own = _open_pipeline(
+        settings, rules, directory, store, directory.path / "journal", room, None, observer
+    )
+    tenants = Tenants(own, open_, began_s=time.monotonic())
     for path in sorted(tenants_path.glob("*/journal")):
         if next(path.glob("*.journal"), None):
             tenants.pipeline(path.parent.name)
     return tenants
+
+
+def look_at(tenants: Tenants, only: Pipeline | None = None) -> Vitals:
+    """Look at all tenants together, or at one."""
+    return vitals(
+        [only] if only else tenants.all(),
+        tenants.own.room,
+        now_ns=time.time_ns(),
+        uptime_s=time.monotonic() - tenants.began_s,
+    )
 
 
 def _open_pipeline(
@@ -60,6 +78,7 @@ def _open_pipeline(
     journal: Path,
     room: Room,
     own: Pipeline | None,
+    observer: Callable[[StoredSegment], None] | None,
 ) -> Pipeline:
     """Open a pipeline; one beside `own` samples by the settings that are in force there."""
     policy = own.sampler.configured if own and own.sampler else settings.sampling.policy()
@@ -89,6 +108,7 @@ def _open_pipeline(
             rules=rules,
             sampler=sampler,
             room=room,
+            observer=observer,
         )
         pipeline.start()
     return pipeline

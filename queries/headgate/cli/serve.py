@@ -9,7 +9,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path  # noqa: TC003  # typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -165,7 +164,8 @@ def _serve(
     # gRPC binds by itself, later and with less to say when it cannot.
     listen(settings.otlp_grpc, "otlp_grpc", shared=shared).close()
 
-    from headgate.cli.collecting import open_tenants
+    from headgate.cli.collecting import look_at, open_tenants
+    from headgate.cli.own_telemetry import begin_telemetry
     from headgate.cli.senders import Senders
     from headgate.cli.siblings import siblings_of
     from headgate.collector.allocator import keep_freed_memory
@@ -176,7 +176,9 @@ def _serve(
     if not compiled():
         typer.echo("compiling, once for this version: about half a minute", err=True)
     warm_up()
-    tenants = open_tenants(settings, rules, directory, store)
+    telemetry = begin_telemetry(settings, lambda: look_at(tenants))
+    observer = telemetry.stored if telemetry else None
+    tenants = open_tenants(settings, rules, directory, store, observer)
     senders = Senders(security.tokens, tenants)
     host, port = split_address(settings.otlp_grpc)
     try:
@@ -230,6 +232,8 @@ def _serve(
         grpc_receiver.stop(SHUTDOWN_S / 2).wait()
         tenants.close(SHUTDOWN_S / 2)
         loop.close()
+        if telemetry is not None:
+            telemetry.close()
 
 
 async def _serve_http(
@@ -254,8 +258,6 @@ async def _serve_http(
 
     certificates = security.certificates
 
-    began_s = time.monotonic()
-
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -277,7 +279,7 @@ async def _serve_http(
         )
 
     otlp = HttpReceiver(senders, tenants.own.room, settings.max_request_bytes, settings.receive_s)
-    api = guarded_api(security.tokens, tenants, rules, store, directory, began_s, siblings)
+    api = guarded_api(security.tokens, tenants, rules, store, directory, siblings)
     servers = {"otlp_http": server(otlp), "api": server(api)}
 
     def stop() -> None:

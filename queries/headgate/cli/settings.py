@@ -59,6 +59,11 @@ class ServeSettings(BaseModel):
         description="Processes that receive, sharing the OTLP ports; more than one need `store`. Memory and journal are"
         " divided between them.",
     )
+    telemetry: str | None = Field(
+        None,
+        description="Where to send Headgate's own metrics and traces, over OTLP/HTTP: another collector than this one,"
+        " such as http://127.0.0.1:14318. Takes the extra `telemetry`.",
+    )
     tokens: Path | None = Field(
         None,
         description="File of hashed tokens; default: tokens.json in the data directory. Once it is there, every"
