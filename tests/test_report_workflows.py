@@ -55,10 +55,7 @@ def given_columns(drawn: list[Any], weight: float = 1.0, one_in: int = 1) -> dic
         }
         for actor, named, minute, step, well, takes in drawn
     ]
-    steps = [
-        {"step": key, "service": "s", "operation": name, "arrivals": 1, "anonymous": 0}
-        for key, name in STEPS.items()
-    ]
+    steps = [{"step": key, "service": "s", "operation": name} for key, name in STEPS.items()]
     return {"uses": columns(rows), "steps": columns(steps)}
 
 

@@ -71,7 +71,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         sources=sources(model, bill),
         applications=applications(model, bill),
         outcomes=outcomes(model, bill),
-        people=people(model, bill, columns["people"])[: params.limit],
+        people=people(model, bill, columns["people"], columns["names"])[: params.limit],
         days=days(bill, context),
         mix=mixes(model, bill, float(covered_parts(billing, context.window).sum())),
         caveats=caveats(model, bill, context),

@@ -89,9 +89,13 @@ class Outcome:
 class Person:
     """One user, of the busiest thousand."""
 
-    user: Annotated[str, "user.id"]
+    user: Annotated[str, "user.id, its hash where only that is known"]
     calls: Annotated[float, "their uses"]
-    cost: Annotated[float, "their part, without models, which do not say for whom they worked"]
+    cost: Annotated[
+        float,
+        "their part: what a success or a failure of each operation costs on average, times theirs; without"
+        " models, which do not say for whom they worked",
+    ]
     share: Annotated[float, "of everything allocated"]
 
 

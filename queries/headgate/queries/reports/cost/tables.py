@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context
 from headgate.queries.estimate import Estimate, count, exactly
-from headgate.queries.reports.cost.bill import GIGABYTE, TOKENS, Bill
+from headgate.queries.reports.cost.bill import TOKENS, Bill
 from headgate.queries.reports.cost.model import CostModel
 from headgate.queries.reports.cost.outlook import Outlook
 from headgate.queries.reports.cost.records import Application, Day, Outcome, Person, Row, Source
@@ -141,42 +141,37 @@ def outcomes(model: CostModel, bill: Bill) -> tuple[Outcome, ...]:
     )
 
 
-def people(model: CostModel, bill: Bill, used: Columns) -> tuple[Person, ...]:
-    """Return each user's part: what an operation's requests and gigabytes cost on average, times theirs."""
+def people(model: CostModel, bill: Bill, used: Columns, names: Columns) -> tuple[Person, ...]:
+    """Return each user's part: what a success or failure of an operation cost on average, times theirs."""
     if not model.rules or not used.rows:
         return ()
     every = float(bill.allocated.sum())
-    average: dict[tuple[str, str, str, bool], float] = {}
     labels = Columns(
         {
             "service": bill.service,
             "operation": bill.operation,
-            "outcome": bill.outcome,
+            "well": bill.outcome == "ok",
             "line": np.arange(bill.rule.size),
         }
-    )
-    for label, part in parts(labels, "service", "operation", "outcome"):
-        for requests in (True, False):
-            lines = part["line"][bill.requests[part["line"]] == requests]
-            lines = lines[bill.kind[lines] != TOKENS]
-            quantity = float(bill.quantity[lines].sum())
-            average[(*label, requests)] = (
-                float(bill.allocated[lines].sum()) / quantity if quantity else 0.0
-            )
-    keys = list(zip(*(used[n].tolist() for n in ("service", "operation", "outcome")), strict=True))
-    price = [np.array([average.get((*key, kind), 0.0) for key in keys]) for kind in (True, False)]
-    cost = (
-        price[0] * used["calls"].astype(float) + price[1] * used["bytes"].astype(float) / GIGABYTE
-    )
-    priced = used.replaced("cost", cost)
+    ).chosen(bill.kind != TOKENS)
+    price: dict[tuple[Any, ...], float] = {}
+    for label, part in parts(labels, "service", "operation", "well"):
+        lines = part["line"]
+        number = float(bill.quantity[lines][bill.requests[lines]].sum())
+        price[label] = float(bill.allocated[lines].sum()) / number if number else 0.0
+    pairs = list(zip(used["service"].tolist(), used["operation"].tolist(), strict=True))
+    calls, errors = used["calls"].astype(float), used["errors"].astype(float)
+    each = [np.array([price.get((*pair, well), 0.0) for pair in pairs]) for well in (True, False)]
+    priced = used.replaced("cost", each[0] * (calls - errors) + each[1] * errors)
+    known = dict(zip(names["user_hash"].tolist(), names["user"].tolist(), strict=True))
     found = [
         Person(
-            user=str(max(part["user"].tolist())),
+            user=known.get(user_hash) or f"{int(user_hash):016x}",
             calls=round(part.sum("calls"), 2),
             cost=round(part.sum("cost"), _DIGITS),
             share=_share(part.sum("cost"), every),
         )
-        for _, part in parts(priced, "user_hash")
+        for (user_hash,), part in parts(priced, "user_hash")
     ]
     return tuple(sorted(found, key=lambda p: (-p.cost, -p.calls, p.user)))
 

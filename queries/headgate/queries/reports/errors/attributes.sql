@@ -1,60 +1,48 @@
 -- How often each attribute value that at least three failures have is found among failures (by fingerprint) and among
--- successes (fingerprint 0); the row with an empty key counts all of them. Successes beyond a million are thinned by
--- their ids, which their weight corrects. Attributes that say how a call ended, or whose it was, are left out.
-WITH
-    (
-        SELECT greatest(1, intDiv(sum(1), 1000000))
-        FROM {events:Identifier}
-        WHERE Outcome = 'ok'
-            AND Timestamp >= {since:DateTime64(9, 'UTC')}
-            AND Timestamp < {until:DateTime64(9, 'UTC')}
-            AND ({service:String} = '' OR ServiceName = {service:String})
-            AND ({operation:String} = '' OR Operation = {operation:String})
-    ) AS every,
-    '^(error\\.|exception\\.|otel\\.|http\\.(response\\.)?status_code$|rpc\\.grpc\\.status_code$|user\\.|enduser\\.|session\\.|headgate\\.event\\.id$|headgate\\.track$)'
-        AS of_the_ending,
-    mapConcat(
-        mapFilter((k, v) -> NOT match(k, of_the_ending), Attributes::Map(String, String)),
-        map('', '', 'operation', concat(ServiceName, ' ', Operation))) AS told
-SELECT
-    fingerprint,
-    well,
-    key,
-    value,
-    count() AS arrivals,
-    sum(weight) AS uses,
-    sum(weight * weight) AS weight_squares
-FROM
-(
-    SELECT
-        if(Outcome = 'ok', 0, Fingerprint) AS fingerprint,
-        Outcome = 'ok' AS well,
-        if(well, Weight * every, Weight) AS weight,
-        mapKeys(told) AS keys,
-        mapValues(told) AS found
+-- successes (fingerprint 0); the rows with an empty key count all of them. Beyond half a million uses, those of one hour
+-- in `every` are compared, failures and successes of the same hours, which their weight corrects. Attributes that say
+-- how a call ended, or whose it was, are left out.
+WITH (
+    SELECT greatest(1, intDiv(sum(1), 500000))
     FROM {events:Identifier}
-    WHERE (Outcome != 'ok' OR cityHash64(TraceId, SpanId, Timestamp) % every = 0)
-        AND Timestamp >= {since:DateTime64(9, 'UTC')}
+    WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
         AND Timestamp < {until:DateTime64(9, 'UTC')}
         AND ({service:String} = '' OR ServiceName = {service:String})
         AND ({operation:String} = '' OR Operation = {operation:String})
-)
-ARRAY JOIN keys AS key, found AS value
-WHERE (key, value) IN (
-    SELECT key, value
+) AS every
+SELECT fingerprint, fingerprint = 0 AS well, key, value, arrivals, uses, weight_squares
+FROM
+(
+    SELECT
+        key,
+        value,
+        sumMap(map(kind, toUInt64(1))) AS of_arrivals,
+        sumMap(map(kind, weight)) AS of_uses,
+        sumMap(map(kind, weight * weight)) AS of_squares
     FROM
     (
-        SELECT mapKeys(told) AS keys, mapValues(told) AS found
+        SELECT
+            if(Outcome = 'ok', 0, greatest(Fingerprint, 1)) AS kind,
+            Weight * every AS weight,
+            arrayConcat(mapKeys(Attributes), [toLowCardinality('operation'), toLowCardinality('')]) AS keys,
+            arrayConcat(mapValues(Attributes), [concat(ServiceName, ' ', Operation), '']) AS found
         FROM {events:Identifier}
-        WHERE Outcome != 'ok'
+        WHERE intHash64(intDiv(toUnixTimestamp(Timestamp), 3600)) % every = 0
             AND Timestamp >= {since:DateTime64(9, 'UTC')}
             AND Timestamp < {until:DateTime64(9, 'UTC')}
             AND ({service:String} = '' OR ServiceName = {service:String})
             AND ({operation:String} = '' OR Operation = {operation:String})
     )
     ARRAY JOIN keys AS key, found AS value
+    WHERE NOT match(key, '^(error\\.|exception\\.|otel\\.|http\\.(response\\.)?status_code$|rpc\\.grpc\\.status_code$)')
+        AND NOT match(key, '^(user\\.|enduser\\.|session\\.|headgate\\.event\\.id$|headgate\\.track$)')
     GROUP BY key, value
-    HAVING key = '' OR sum(1) >= 3
-    ORDER BY key = '' DESC, sum(1) DESC, key, value
-    LIMIT 1000)
-GROUP BY fingerprint, well, key, value
+    HAVING key = '' OR countIf(kind != 0) >= 3
+    ORDER BY key = '' DESC, countIf(kind != 0) DESC, key, value
+    LIMIT 1001
+)
+ARRAY JOIN
+    mapKeys(of_arrivals) AS fingerprint,
+    mapValues(of_arrivals) AS arrivals,
+    mapValues(of_uses) AS uses,
+    mapValues(of_squares) AS weight_squares

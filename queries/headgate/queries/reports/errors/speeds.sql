@@ -1,12 +1,22 @@
--- Timed uses by speed class and outcome: below 0.1 s, below 1 s, and slower.
+-- Timed uses by speed class and outcome: below 0.1 s, below 1 s, and slower; beyond half a million uses, those of one
+-- hour in `every`, weighted.
+WITH (
+    SELECT greatest(1, intDiv(sum(1), 500000))
+    FROM {events:Identifier}
+    WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
+        AND Timestamp < {until:DateTime64(9, 'UTC')}
+        AND ({service:String} = '' OR ServiceName = {service:String})
+        AND ({operation:String} = '' OR Operation = {operation:String})
+) AS every
 SELECT
     multiIf(Duration < 100000000, 'fast', Duration < 1000000000, 'medium', 'slow') AS speed,
     Outcome != 'ok' AS failed,
     count() AS arrivals,
-    sum(Weight) AS uses,
-    sum(Weight * Weight) AS weight_squares
+    sum(Weight * every) AS uses,
+    sum(Weight * every * Weight * every) AS weight_squares
 FROM {events:Identifier}
 WHERE Kind != 'event'
+    AND intHash64(intDiv(toUnixTimestamp(Timestamp), 3600)) % every = 0
     AND Timestamp >= {since:DateTime64(9, 'UTC')}
     AND Timestamp < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})

@@ -42,11 +42,11 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     levels = patterns(found, params.shortest, params.longest, params.minimum)
     rows = [row for level in levels for row in _rows(found, level, params.limit)]
     kinds, quality = clusters(found)
-    outcomes, steps = columns["outcomes"], columns["steps"]
-    arrivals = steps.sum("arrivals")
+    outcomes, uses = columns["outcomes"], columns["anonymous"]
+    arrivals = uses.sum("arrivals")
     summary = Summary(
         calls=count(outcomes.sum("calls"), outcomes.sum("variance"), outcomes.sum("arrivals")),
-        anonymous_share=round(steps.sum("anonymous") / arrivals, 4) if arrivals else 0.0,
+        anonymous_share=round(uses.sum("anonymous") / arrivals, 4) if arrivals else 0.0,
         **_sessions(found),
         patterns=sum(len(level.paths) for level in levels),
         cluster_quality=quality,

@@ -1,11 +1,10 @@
--- Every use of a session or a user, in order. session identifies either (named = 1: by its id). Beyond two million uses
--- one actor in `every` is read, whole: what sessions do cannot be told from some of their uses.
+-- Every use of a session or a user, in order. session identifies either (named = 1: by its id). Beyond half a million
+-- uses one session in `one_in` is read, whole: what sessions do cannot be told from some of their uses.
 WITH
     (
-        SELECT greatest(1, intDiv(sum(1), 2000000))
+        SELECT greatest(1, intDiv(sum(1), 500000))
         FROM {events:Identifier}
-        WHERE (SessionId != '' OR UserHash != 0)
-            AND Timestamp >= {since:DateTime64(9, 'UTC')}
+        WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
             AND Timestamp < {until:DateTime64(9, 'UTC')}
             AND ({service:String} = '' OR ServiceName = {service:String})
             AND ({operation:String} = '' OR Operation = {operation:String})
