@@ -1,127 +1,148 @@
-"""How much CPU a span costs the collector, stage by stage, beside the floor and the obvious way, in one run.
+"""Where the CPU of a span goes, stage by stage, beside the floor: the budget of `headgate bench ingest` in one thread.
 
-Floor: opentelemetry-proto parses the same bytes (compiled C) and nothing is done with the result.
-Obvious way: walk the parsed objects, build a row a span, insert the rows with clickhouse-connect.
-Ours: validate, decode, derive, roll up, encode as Native blocks; then insert them.
-
-Run it with `make bench`. Ratios are comparable between machines, absolute figures are not.
+Every stage is called by itself on the same segment, as the collector calls it; the least of several runs counts, in
+microseconds a span. What is not here is what needs a socket or a disk: receiving, writing and syncing the journal,
+inserting. Ratios are comparable between machines, absolute figures are not.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from headgate.cli.bench.traffic import trace_request
-from headgate.collector.check import check
+from headgate.cli.bench.baseline import cpu_us
+from headgate.cli.bench.traffic import MESSAGES, trace_request
+from headgate.collector.allocator import keep_freed_memory
+from headgate.collector.check import examine
 from headgate.collector.decode import decode_traces
+from headgate.collector.derive import derive_spans, heap_of
+from headgate.collector.dimension import dimensions_of
+from headgate.collector.event_block import event_blocks
+from headgate.collector.heap import intern
+from headgate.collector.keyed import encode_map, key_attributes
+from headgate.collector.native import Encoded, encode_block, encode_hex, encode_strings
 from headgate.collector.process import Request, process
+from headgate.collector.record import TRACES, Record, frame, pack
+from headgate.collector.retransmission import digest
+from headgate.collector.rollup_blocks import rollup_blocks
+from headgate.collector.rules import Rules
+from headgate.collector.shapes import shapes
 from headgate.collector.signals import Signal
-from headgate.collector.writer import insert_block
-from headgate.store import embedded_store, migrate
+from headgate.collector.span_block import span_blocks
+from headgate.collector.text import write_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from headgate.store import Store
-
-KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
-STATUSES = ("Unset", "Ok", "Error")
+Stages = dict[str, "Callable[[], object]"]
+KEY = bytes(16)
 
 
-def cpu_per_span_us(action: Callable[[], object], spans: int, repeat: int) -> float:
-    """Return the least process CPU time of `repeat` runs, in microseconds a span."""
-    best = float("inf")
-    for _ in range(repeat):
-        before = time.process_time()
-        action()
-        best = min(best, time.process_time() - before)
-    return best / spans * 1e6
-
-
-def _text(value: Any) -> str:
-    return str(getattr(value, value.WhichOneof("value")))
-
-
-def obvious_rows(bodies: list[bytes]) -> list[list[Any]]:
-    """Return a row a span, the way one writes it first."""
-    rows = []
-    for body in bodies:
-        for batch in ExportTraceServiceRequest.FromString(body).resource_spans:
-            resource = {pair.key: _text(pair.value) for pair in batch.resource.attributes}
-            for scope in batch.scope_spans:
-                rows += [_obvious_row(resource, scope.scope, span) for span in scope.spans]
-    return rows
-
-
-def _obvious_row(resource: dict[str, str], scope: Any, span: Any) -> list[Any]:
-    return [
-        span.start_time_unix_nano,
-        span.trace_id.hex(),
-        span.span_id.hex(),
-        span.parent_span_id.hex(),
-        span.trace_state,
-        span.name,
-        KINDS[span.kind],
-        resource.get("service.name", ""),
-        resource,
-        scope.name,
-        scope.version,
-        {pair.key: _text(pair.value) for pair in span.attributes},
-        span.end_time_unix_nano - span.start_time_unix_nano,
-        STATUSES[span.status.code],
-        span.status.message,
-        [event.time_unix_nano for event in span.events],
-        [event.name for event in span.events],
-        [{pair.key: _text(pair.value) for pair in event.attributes} for event in span.events],
-    ]
-
-
-OBVIOUS_COLUMNS = [
-    "Timestamp", "TraceId", "SpanId", "ParentSpanId", "TraceState", "SpanName", "SpanKind",
-    "ServiceName", "ResourceAttributes", "ScopeName", "ScopeVersion", "SpanAttributes", "Duration",
-    "StatusCode", "StatusMessage", "Events.Timestamp", "Events.Name", "Events.Attributes",
-]  # fmt: skip
-
-
-def insert_obvious(store: Store, bodies: list[bytes]) -> None:
-    """Insert rows of Python objects."""
-    store.client().insert("otel_traces", obvious_rows(bodies), column_names=OBVIOUS_COLUMNS)
-
-
-def measure(store: Store, spans_per_request: int, requests: int, repeat: int) -> dict[str, float]:
-    """Return CPU microseconds a span for each way."""
-    now_ns = time.time_ns()
-    bodies = [trace_request(spans_per_request, seed, now_ns) for seed in range(requests)]
-    spans = spans_per_request * requests
-    segment = [Request(Signal.TRACES, body, spans_per_request, now_ns) for body in bodies]
-    joined = b"".join(bodies)
-    blocks = process(segment)
-    token = iter(range(10**9))
-
-    def timed(action: Callable[[], object], times: int = repeat) -> float:
-        return cpu_per_span_us(action, spans, times)
-
+def receiving(bodies: Sequence[bytes]) -> Stages:
+    """Return what is done before a request is acknowledged."""
+    records = [Record(TRACES, 1, 1, b"", body) for body in bodies]
+    packed = [pack(record) for record in records]
     return {
-        "bytes": len(joined) / spans,
-        "floor": timed(lambda: [ExportTraceServiceRequest.FromString(body) for body in bodies]),
-        "check": timed(lambda: [check(Signal.TRACES, body) for body in bodies]),
-        "decode": timed(lambda: decode_traces(joined)),
-        "process": timed(lambda: process(segment)),
-        "insert": timed(
-            lambda: [insert_block(store, f"benchmark-{next(token)}", b) for b in blocks], 3
-        ),
-        "obvious": timed(lambda: obvious_rows(bodies), 2),
-        "obvious insert": timed(lambda: insert_obvious(store, bodies), 2),
+        "check": lambda: [examine(Signal.TRACES, body) for body in bodies],
+        "digest": lambda: [digest("headgate", Signal.TRACES, body) for body in bodies],
+        "compress for the journal (LZ4)": lambda: [pack(record) for record in records],
+        "checksum": lambda: [frame(KEY, payload) for payload in packed],
     }
+
+
+def deriving(segment: Sequence[Request]) -> Stages:
+    """Return what is done with all spans of a segment before any of them is encoded."""
+    heap = heap_of(segment)
+    spans = decode_traces(heap.buffer)
+    levels = [
+        spans.batches.resource_attributes,
+        spans.attributes,
+        spans.event_attributes,
+        spans.link_attributes,
+    ]
+    keyed = key_attributes(heap, levels)[1]
+    codes = intern(heap, spans.attributes.key)[0]
+    return {
+        "join the requests": lambda: heap_of(segment),
+        "decode": lambda: decode_traces(heap.buffer),
+        "intern attribute keys": lambda: intern(heap, spans.attributes.key),
+        "shapes of attributes": lambda: shapes(keyed.first, codes, keyed.keys.rank),
+        "choose how values are written": lambda: write_values(heap, spans.attributes.value),
+        "decode, keys and derive in all": lambda: derive_spans(segment, Rules()),
+    }
+
+
+def encoding(segment: Sequence[Request]) -> Stages:
+    """Return what is done for what is stored: rollups of all, rows of what is kept."""
+    derived = derive_spans(segment, Rules())
+    heap, spans, uses = derived.rows.heap, derived.spans, derived.uses
+    buffer, span = heap.buffer, spans.span
+    blocks = process(segment)
+    state = span.text("trace_state")
+    resources = derived.rows.resource_row
+    source = uses.source[uses.entry]
+    scope = spans.batches.scope.text("name")
+    dimensions = dimensions_of(
+        heap, Rules().dimensions, derived.attributes, source, derived.resource, resources[source]
+    )
+    nobody = np.zeros(source.size, np.uint64)
+    joined = [
+        (block.data[: len(block.data) // 2], block.data[len(block.data) // 2 :]) for block in blocks
+    ]
+    return {
+        "dimensions": lambda: dimensions_of(
+            heap,
+            Rules().dimensions,
+            derived.attributes,
+            source,
+            derived.resource,
+            resources[source],
+        ),
+        "rollups": lambda: rollup_blocks(heap, uses, dimensions),
+        "column TraceId": lambda: encode_hex(buffer, span.text("trace_id")),
+        "column SpanId": lambda: encode_hex(buffer, span.text("span_id")),
+        "column ScopeName": lambda: encode_strings(buffer, scope.take(spans.span_scope)),
+        "column ResourceAttributes": lambda: encode_map(buffer, derived.resource, resources),
+        "column SpanAttributes": lambda: encode_map(buffer, derived.attributes),
+        "otel_traces in all": lambda: span_blocks(
+            heap,
+            spans,
+            uses,
+            derived.resource,
+            derived.attributes,
+            derived.event,
+            derived.link,
+            state,
+        ),
+        "events": lambda: event_blocks(heap, uses, derived.attributes, nobody, 0),
+        "join the blocks": lambda: [
+            encode_block(1, [("", "", Encoded((), data))]) for data in joined
+        ],
+    }
+
+
+def measure(spans_a_request: int, requests: int, repeat: int) -> dict[str, float]:
+    """Return microseconds a span of every stage, in the order of a span's journey."""
+    now_ns = time.time_ns()
+    bodies = [trace_request(spans_a_request, seed, now_ns) for seed in range(requests)]
+    segment = [Request(Signal.TRACES, body, spans_a_request, now_ns) for body in bodies]
+    spans = spans_a_request * requests
+    stages: Stages = {
+        "floor: opentelemetry-proto parses": lambda: [
+            MESSAGES[Signal.TRACES].FromString(body) for body in bodies
+        ],
+        **receiving(bodies),
+        **deriving(segment),
+        **encoding(segment),
+        "process in all": lambda: process(segment),
+    }
+    return {name: cpu_us(action, spans, repeat) for name, action in stages.items()}
 
 
 def main() -> None:
@@ -130,39 +151,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--format", choices=("table", "json"), default="table")
-    parser.add_argument(
-        "--repeat", type=int, default=7, help="runs of each measurement; the least counts"
-    )
+    parser.add_argument("--repeat", type=int, default=15, help="runs of a stage; the least counts")
     options = parser.parse_args()
-    cases = []
-    with tempfile.TemporaryDirectory() as directory:
-        store = embedded_store(Path(directory))
-        migrate(store)
-        for spans_per_request, requests in ((50, 200), (512, 40), (8192, 3)):
-            cost = measure(store, spans_per_request, requests, options.repeat)
-            ours = cost["check"] + cost["process"]
-            cases.append(
-                {
-                    "spans_per_request": spans_per_request,
-                    **{
-                        f"{name}_us" if name != "bytes" else "bytes_per_span": v
-                        for name, v in cost.items()
-                    },
-                    "ratio_to_floor": cost["floor"] / ours,
-                    "ratio_to_obvious": (cost["obvious insert"]) / (ours + cost["insert"]),
-                }
-            )
-        store.close()
+    keep_freed_memory()
+    cases = {
+        f"{size} spans x {requests}": measure(size, requests, options.repeat)
+        for size, requests in ((50, 400), (512, 120), (8192, 8))
+    }
     if options.format == "json":
         print(json.dumps(cases, indent=2))
         return
-    table = Table(title="collector CPU, microseconds a span (least of several runs)")
-    for column in cases[0]:
-        table.add_column(column.replace("_", " "), justify="right")
-    for case in cases:
-        table.add_row(
-            *(f"{value:.2f}" if isinstance(value, float) else str(value) for value in case.values())
-        )
+    table = Table(title="CPU, microseconds a span (least of several runs)")
+    table.add_column("stage")
+    for name in cases:
+        table.add_column(name, justify="right")
+    for stage in next(iter(cases.values())):
+        table.add_row(stage, *(f"{case[stage]:.3f}" for case in cases.values()))
     Console().print(table)
 
 

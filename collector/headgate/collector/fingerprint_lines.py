@@ -1,6 +1,7 @@
 """What the bytes and the lines of a stack trace are, as `headgate.store.fingerprint` defines them.
 
-Functions take a line by its first byte and the `end` of the whole text: they stop at a newline by themselves.
+Functions take a line by its first byte and the `end` of the whole text, counted from the address `source`: they stop
+at a newline by themselves.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.collector.kernel import i64, kernel
-from headgate.collector.memory import address, load32
+from headgate.collector.memory import byte_at, load32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
 
 # What a byte can be, as bits of its entry in CLASS. A newline is no blank here: it ends every loop over blanks.
 BLANK, DIGIT, LETTER, WORD, NAME, ID, QUOTE, DELIMITER, SKIP_END, BETWEEN, SLASH, UNDERLINE = (
@@ -62,7 +62,7 @@ NO_LINE, HEAD_LINE, GOROUTINE_LINE, FRAME_LINE = range(4)
 
 
 @kernel
-def prefix_at(buffer: NDArray[np.uint8], position: int, end: int) -> int:
+def prefix_at(source: int, position: int, end: int) -> int:
     """Return the row of PREFIX that the bytes from `position` begin with, or -1."""
     for row in range(PREFIX.shape[0]):
         size = i64(PREFIX[row, 0])
@@ -70,7 +70,7 @@ def prefix_at(buffer: NDArray[np.uint8], position: int, end: int) -> int:
         while (
             same < size
             and position + same < end
-            and buffer[position + same] == PREFIX[row, same + 1]
+            and byte_at(source, position + same) == PREFIX[row, same + 1]
         ):
             same += 1
         if same == size:
@@ -79,16 +79,16 @@ def prefix_at(buffer: NDArray[np.uint8], position: int, end: int) -> int:
 
 
 @kernel
-def skip_margin(buffer: NDArray[np.uint8], position: int, end: int) -> tuple[int, bool]:
+def skip_margin(source: int, position: int, end: int) -> tuple[int, bool]:
     """Return (the first byte of a line behind blanks and bars, whether a blank is directly before it)."""
     margin = position
     while position < end:
-        if buffer[position] == BAR:
+        if byte_at(source, position) == BAR:
             margin = position + 1
-            if margin < end and CLASS[buffer[margin]] & BLANK:
+            if margin < end and CLASS[byte_at(source, margin)] & BLANK:
                 margin += 1
             position = margin
-        elif CLASS[buffer[position]] & BLANK:
+        elif CLASS[byte_at(source, position)] & BLANK:
             position += 1
         else:
             break
@@ -96,67 +96,65 @@ def skip_margin(buffer: NDArray[np.uint8], position: int, end: int) -> tuple[int
 
 
 @kernel
-def is_place(buffer: NDArray[np.uint8], position: int, end: int) -> bool:
+def is_place(source: int, position: int, end: int) -> bool:
     """Return whether a line begins with a drive, as in `C:/`, or with a number and a colon."""
-    first = i64(CLASS[buffer[position]])
+    first = i64(CLASS[byte_at(source, position)])
     position += 1
-    while first & DIGIT and position < end and CLASS[buffer[position]] & DIGIT:
+    while first & DIGIT and position < end and CLASS[byte_at(source, position)] & DIGIT:
         position += 1
-    if position == end or buffer[position] != COLON:
+    if position == end or byte_at(source, position) != COLON:
         return False
     if first & DIGIT:
         return True
-    slash = position + 1 < end and CLASS[buffer[position + 1]] & SLASH != 0
+    slash = position + 1 < end and CLASS[byte_at(source, position + 1)] & SLASH != 0
     return slash and first & LETTER != 0
 
 
 @kernel
-def survey(buffer: NDArray[np.uint8], start: int, end: int) -> tuple[int, int, bool, bool]:
+def survey(source: int, start: int, end: int) -> tuple[int, int, bool, bool]:
     """Return of a line (where it ends, where a head ends, whether it is a browser's frame, whether Ruby's head)."""
     head_end = i64(-1)
     at_sign = digit = blank = words = ruby = False
     position = start
-    while position < end and buffer[position] != NEWLINE:
-        byte = buffer[position]
+    while position < end and byte_at(source, position) != NEWLINE:
+        byte = byte_at(source, position)
         kind = i64(CLASS[byte])
         if kind & BLANK:
             blank = True
-            if head_end < 0 and position > start and buffer[position - 1] == COLON:
+            if head_end < 0 and position > start and byte_at(source, position - 1) == COLON:
                 head_end = position - 1
         else:
             words = blank
             digit = kind & DIGIT != 0
             at_sign = at_sign or byte == AT_SIGN
             if kind & QUOTE and byte != DOUBLE_QUOTE and position - start >= 4:
-                ruby = ruby or load32(address(buffer), position - 4) == METHOD
+                ruby = ruby or load32(source, position - 4) == METHOD
         position += 1
     if head_end < 0:
-        closed = position > start and buffer[position - 1] == COLON
+        closed = position > start and byte_at(source, position - 1) == COLON
         head_end = position - 1 if closed else position
     return position, head_end, at_sign and digit and not words, ruby
 
 
 @kernel
-def classify(
-    buffer: NDArray[np.uint8], position: int, end: int, previous: int
-) -> tuple[int, int, int]:
+def classify(source: int, position: int, end: int, previous: int) -> tuple[int, int, int]:
     """Return (what the line at `position` is, where the part begins that it adds, where that ends at the latest)."""
-    position, indented = skip_margin(buffer, position, end)
-    row = prefix_at(buffer, position, end)
-    if row == GOROUTINE or position == end or buffer[position] == NEWLINE:
+    position, indented = skip_margin(source, position, end)
+    row = prefix_at(source, position, end)
+    if row == GOROUTINE or position == end or byte_at(source, position) == NEWLINE:
         return GOROUTINE_LINE if row == GOROUTINE else NO_LINE, position, position
     if row >= 0 and row < GOROUTINE:
         position += i64(PREFIX[row, 0])
-        return HEAD_LINE, position, survey(buffer, position, end)[1]
-    numbered = buffer[position] == HASH and position + 1 < end
+        return HEAD_LINE, position, survey(source, position, end)[1]
+    numbered = byte_at(source, position) == HASH and position + 1 < end
     if (
         row == AT
-        or (numbered and CLASS[buffer[position + 1]] & DIGIT)
+        or (numbered and CLASS[byte_at(source, position + 1)] & DIGIT)
         or (indented and (row >= 0 or previous == FRAME_LINE))
-        or (indented and is_place(buffer, position, end))
+        or (indented and is_place(source, position, end))
     ):
         return FRAME_LINE, position, end
-    line_end, head_end, browser, ruby = survey(buffer, position, end)
+    line_end, head_end, browser, ruby = survey(source, position, end)
     if browser:
         return FRAME_LINE, position, line_end
     if not indented and (ruby or previous >= GOROUTINE_LINE):

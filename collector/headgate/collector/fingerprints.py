@@ -37,7 +37,7 @@ from headgate.collector.fingerprint_lines import (
     classify,
 )
 from headgate.collector.kernel import i64, kernel
-from headgate.collector.memory import copy_bytes, same_bytes
+from headgate.collector.memory import address, byte_at, copy_bytes, same
 from headgate.collector.xxh import xxh64_one
 from headgate.store.fingerprint import MAX_INPUT_BYTES, MAX_TEXT_BYTES
 
@@ -52,7 +52,7 @@ RECENT = 256  # errors that are remembered, for one bug often fails many calls i
 
 @kernel
 def write_word(
-    buffer: NDArray[np.uint8],
+    source: int,
     position: int,
     end: int,
     out: NDArray[np.uint8],
@@ -60,13 +60,13 @@ def write_word(
     size: int,
     in_frame: bool,  # noqa: FBT001 - kernels are called with positions only
 ) -> tuple[int, int]:
-    """Write the word at `position` behind out[begin:size]; return (the position after it, the new size)."""
+    """Write the word at `position` of `source` behind out[begin:size]; return (the position after it, the new size)."""
     word = size
     runs = some = i64(0)
     every = i64(ID)
     in_run = is_id = False
     while position < end:
-        byte = buffer[position]
+        byte = byte_at(source, position)
         kind = i64(CLASS[byte])
         if not kind & WORD:
             break
@@ -75,7 +75,7 @@ def write_word(
             continue
         in_run = kind & DIGIT != 0
         if in_run:
-            byte = np.uint8(HASH)
+            byte = i64(HASH)
             runs += 1
             is_id = is_id or not some & NAME
         some |= kind
@@ -98,7 +98,7 @@ def write_word(
 
 @kernel
 def write_line(
-    buffer: NDArray[np.uint8],
+    source: int,
     start: int,
     end: int,
     out: NDArray[np.uint8],
@@ -120,7 +120,7 @@ def write_line(
     quote = quote_at = i64(0)
     blank = skipping = False
     while position < end:
-        byte = i64(buffer[position])
+        byte = byte_at(source, position)
         kind = i64(CLASS[byte])
         if byte == NEWLINE:
             break
@@ -140,18 +140,18 @@ def write_line(
             token = size
         if kind & WORD:
             word = position
-            position, size = write_word(buffer, position, end, out, begin, size, in_frame)
+            position, size = write_word(source, position, end, out, begin, size, in_frame)
             token = min(token, size)
             if position - word > 1:
                 long_word = position
             continue
-        before = i64(buffer[position - 1]) if position > start else i64(SPACE)
-        after = i64(CLASS[buffer[position + 1]]) if position + 1 < end else i64(BLANK)
+        before = byte_at(source, position - 1) if position > start else i64(SPACE)
+        after = i64(CLASS[byte_at(source, position + 1)]) if position + 1 < end else i64(BLANK)
         opens = kind & QUOTE and position != long_word
         position += 1
         if in_frame:
             if kind & SLASH:
-                hexadecimal = position + 1 < end and buffer[position + 1] == X
+                hexadecimal = position + 1 < end and byte_at(source, position + 1) == X
                 if not (after & DIGIT and hexadecimal):
                     size = token
                     continue
@@ -181,7 +181,7 @@ def write_line(
 
 @kernel
 def write_text(
-    buffer: NDArray[np.uint8],
+    source: int,
     position: int,
     end: int,
     out: NDArray[np.uint8],
@@ -196,12 +196,12 @@ def write_text(
     while position < end and size - base < max_text:
         stop = end
         if in_frame:
-            kind, position, stop = classify(buffer, position, end, kind)
+            kind, position, stop = classify(source, position, end, kind)
             goroutines += kind == GOROUTINE_LINE
             if goroutines > 1:
                 break
-        position, size = write_line(buffer, position, stop, out, base, size, in_frame)
-        while position < end and buffer[position] != NEWLINE:
+        position, size = write_line(source, position, stop, out, base, size, in_frame)
+        while position < end and byte_at(source, position) != NEWLINE:
             position += 1
         position += 1
     return size
@@ -224,6 +224,7 @@ def fingerprint_kernel(
     Offset and length have a row for messages, stack traces and types each. `recent` remembers errors, by the lengths
     of their parts; it starts as -1. `written` is `scratch`, read-only: what the compiled hash takes.
     """
+    text = address(buffer)
     for i in range(out.size):
         slot = ((length[0, i] * 31 + length[1, i]) * 31 + length[2, i]) % recent.size
         twin = recent[slot]
@@ -233,7 +234,7 @@ def fingerprint_kernel(
             twin >= 0
             and part < 3
             and length[part, i] == length[part, twin]
-            and same_bytes(buffer, offset[part, i], offset[part, twin], length[part, i])
+            and same(text, buffer.size, offset[part, i], offset[part, twin], length[part, i])
         ):
             part += 1
         if part == 3:
@@ -243,12 +244,12 @@ def fingerprint_kernel(
         copy_bytes(buffer, offset[2, i], scratch, 0, base - 1)
         scratch[base - 1] = NEWLINE
         size = base
-        for source in range(3):  # the stack trace's frames, else all of it, else the message
-            part = i64(source < 2)
+        for choice in range(3):  # the stack trace's frames, else all of it, else the message
+            part = i64(choice < 2)
             if size == base:
                 position = offset[part, i]
                 end = position + min(length[part, i], max_input)
-                size = write_text(buffer, position, end, scratch, base, max_text, source == 0)
+                size = write_text(text, position, end, scratch, base, max_text, choice == 0)
         out[i] = xxh64_one(written, 0, size)
 
 

@@ -8,6 +8,7 @@ is measured meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -248,5 +249,10 @@ def peak_rss_bytes(pid: int) -> int:
 
 
 def disk_bytes(directory: Path) -> int:
-    """Return what the files below a directory take on disk."""
-    return sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())
+    """Return what the files below a directory take on disk; those that vanish meanwhile, in a merge, take nothing."""
+    total = 0
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += Path(parent, name).stat().st_blocks * 512
+    return total
