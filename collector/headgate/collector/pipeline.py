@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "Pipeline"]
 
 log = logging.getLogger(__name__)
+_IDLE_S = 30.0
 _LEAST_SEGMENT_BYTES = 1 << 20
 
 
@@ -71,7 +72,7 @@ class Pipeline:
         """Use `directory` for the journal; `new_id` returns 32 random hex digits.
 
         `make_durable` returns when what the store has taken is on its disk, or raises OSError; `when_idle` is called
-        when everything is stored and released. Without a sampler everything is kept. `room` is what bounds the
+        when nothing has come for half a minute. Without a sampler everything is kept. `room` is what bounds the
         memory, where other pipelines share it; it has `limits.memory_bytes` unless given.
         """
         self.room = room or Room(limits.memory_bytes)
@@ -353,14 +354,14 @@ class Pipeline:
 
     def _next(self) -> Segment | None:
         """Return the oldest sealed segment, sealing one when it is time; None when stopping and all is stored."""
-        asked_s = float("-inf")
+        asked_s, busy_s = float("-inf"), float("inf")
         while True:
             if self._releaser.due(self._clock_ns()):
                 self._releaser.release(self._clock_ns())
-                with self._changed:
-                    idle = not self._waiting and not self._filling
-                if idle:
-                    self._when_idle()
+                busy_s = self._monotonic_s()
+            if self._monotonic_s() - busy_s > _IDLE_S:
+                self._when_idle()
+                busy_s = float("inf")
             with self._changed:
                 if self._finished:
                     return None
