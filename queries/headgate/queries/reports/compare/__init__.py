@@ -76,7 +76,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     for (label, both), q in zip(found, _discoveries([b for _, b in found]), strict=True):
         verdict = both.verdict(q, params.significance)
         rows.append(Row(service=label[0], operation=label[1], **both.fields(), verdict=verdict))
-    every = _side(ours, None, context.periods), _side(theirs, None, grid)
+    every = _whole(ours, context.periods), _whole(theirs, grid)
     whole = [_compared(name, *every) for name in _NAMES]
     metrics = [
         Metric(**both.fields(), verdict=both.verdict(q, params.significance))
@@ -108,43 +108,52 @@ def _paired(
 ) -> list[tuple[tuple[str, str], _Side, _Side]]:
     """Return operations of both sides by what they have in common, which need not be service or operation."""
 
-    def key(label: tuple[str, str]) -> tuple[str, ...]:
+    def key(label: tuple[Any, ...]) -> tuple[Any, ...]:
         if params.against_operation and params.by is None:
             return ()
         return label[1:] if params.against_service else label
 
-    labels = [
-        {key(label): label for label, _ in parts(side["usage"], "service", "operation")}
-        for side in (ours, theirs)
+    sides = [
+        {key(label): (label, side) for label, side in _sides(columns, grid).items()}
+        for columns, grid in zip((ours, theirs), grids, strict=True)
     ]
-    return [
-        (
-            labels[0].get(common) or labels[1][common],
-            _side(ours, labels[0].get(common, ("", "")), grids[0]),
-            _side(theirs, labels[1].get(common, ("", "")), grids[1]),
-        )
-        for common in sorted(labels[0].keys() | labels[1].keys())
-    ]
-
-
-def _side(columns: Mapping[str, Columns], label: tuple[str, str] | None, grid: Periods) -> _Side:
-    found = {}
-    for name, every in columns.items():
-        if not every.rows:
-            found[name] = _NOTHING
-        elif name == "users":
-            whole = every["whole"] == 1
-            found[name] = every.chosen(whole if label is None else ~whole & _is(every, label))
-        else:
-            found[name] = every if label is None else every.chosen(_is(every, label))
-    exact = not found["usage"].sum("variance")
-    users = (exactly if exact else at_least)(found["users"].sum("users"))
-    return _Side(found["usage"], found["moments"], found["buckets"], users, grid)
-
-
-def _is(columns: Columns, label: tuple[str, str]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = (columns["service"] == label[0]) & (columns["operation"] == label[1])
+    empty = [_Side(_NOTHING, _NOTHING, _NOTHING, exactly(0), grid) for grid in grids]
+    found = []
+    for common in sorted(sides[0].keys() | sides[1].keys()):
+        label = (sides[0].get(common) or sides[1][common])[0]
+        both = [side.get(common, (label, none))[1] for side, none in zip(sides, empty, strict=True)]
+        found.append((label, both[0], both[1]))
     return found
+
+
+def _sides(columns: Mapping[str, Columns], grid: Periods) -> dict[tuple[Any, ...], _Side]:
+    """Return every operation's columns."""
+    split = {
+        name: dict(parts(columns[name], "service", "operation"))
+        for name in ("usage", "moments", "buckets")
+    }
+    users = columns["users"]
+    people = dict(parts(users.chosen(users["whole"] == 0), "service", "operation"))
+    return {
+        label: _Side(
+            usage,
+            split["moments"].get(label, _NOTHING),
+            split["buckets"].get(label, _NOTHING),
+            _distinct(people.get(label, _NOTHING), usage),
+            grid,
+        )
+        for label, usage in split["usage"].items()
+    }
+
+
+def _whole(columns: Mapping[str, Columns], grid: Periods) -> _Side:
+    users, usage = columns["users"], columns["usage"]
+    people = _distinct(users.chosen(users["whole"] == 1), usage)
+    return _Side(usage, columns["moments"], columns["buckets"], people, grid)
+
+
+def _distinct(users: Columns, usage: Columns) -> Estimate:
+    return (at_least if usage.sum("variance") else exactly)(users.sum("users"))
 
 
 @dataclass(frozen=True, slots=True)
