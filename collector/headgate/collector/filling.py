@@ -25,7 +25,7 @@ class Limits:
     busy_items: int = 1000
     busy_age_s: float = 1.0
     idle_age_s: float = 4.0
-    memory_bytes: int = 128 << 20
+    memory_bytes: int = 80 << 20
     journal_bytes: int = 4 << 30
     reserve_bytes: int = 64 << 20
 
@@ -59,7 +59,7 @@ class Filling:
     @property
     def full(self) -> bool:
         """Return whether it is to be sealed for its size, so early that memory never holds but one segment."""
-        most_bytes = min(self._limits.segment_bytes, self._limits.memory_bytes // 4)
+        most_bytes = min(self._limits.segment_bytes, self._limits.memory_bytes // 5)
         return self.size >= most_bytes or self._items >= self._limits.segment_items
 
     @property

@@ -94,7 +94,7 @@ class ServeSettings(BaseModel):
         description="Longest time that a request may take to arrive, in seconds.",
     )
     memory_bytes: int = Field(
-        128 << 20,
+        80 << 20,
         gt=0,
         description="Most bytes of requests in memory, counted before they are read and until they are stored.",
     )

@@ -1,0 +1,139 @@
+"""Ten times what can be kept is offered: memory stays bounded, the rest is told to come again, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+MIB = 1 << 20
+BOUND_BYTES = 512 * MIB
+JOURNAL_BYTES = 60 * MIB
+SPANS, SPAN_BYTES = 500, 4000
+OFFERED = 10 * JOURNAL_BYTES // (SPANS * SPAN_BYTES)
+SENDERS = 12
+PATH = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+HEADERS = {"content-type": "application/x-protobuf"}
+
+
+def memory(pid: int, what: str) -> int:
+    """Return VmRSS or VmHWM in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(what):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(what)
+
+
+def body() -> bytes:
+    """Return a request that does not compress: its journal record is as large as itself."""
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for _ in range(SPANS):
+        span = spans.add(trace_id=os.urandom(16), span_id=os.urandom(8), name="op", kind=2)
+        span.start_time_unix_nano = time.time_ns()
+        span.end_time_unix_nano = span.start_time_unix_nano + 1000
+        span.attributes.add(key="k").value.bytes_value = os.urandom(SPAN_BYTES)
+    return request.SerializeToString()
+
+
+class Offer(threading.Thread):
+    """Sends requests one after the other, over HTTP or gRPC, and counts the answers."""
+
+    def __init__(self, addresses: dict[str, str], count: int, *, over_grpc: bool) -> None:
+        super().__init__()
+        self._addresses = addresses
+        self._count = count
+        self._over_grpc = over_grpc
+        self.answers: Counter[str] = Counter()
+
+    def run(self) -> None:
+        with (
+            httpx.Client(timeout=60) as client,
+            grpc.insecure_channel(
+                self._addresses["otlp_grpc"], options=[("grpc.max_send_message_length", -1)]
+            ) as channel,
+        ):
+            call = channel.unary_unary(PATH)
+            for _ in range(self._count):
+                self.answers[self._grpc(call) if self._over_grpc else self._http(client)] += 1
+
+    def _http(self, client: httpx.Client) -> str:
+        url = f"http://{self._addresses['otlp_http']}/v1/traces"
+        answer = client.post(url, headers=HEADERS, content=body())
+        told = 1 <= int(answer.headers.get("retry-after", 0)) <= 3
+        return {200: "taken", 503: "refused" if told else "?"}.get(answer.status_code, "?")
+
+    def _grpc(self, call: grpc.UnaryUnaryMultiCallable) -> str:
+        try:
+            call(body(), timeout=60)
+        except grpc.RpcError as error:
+            told = "google.rpc.retryinfo-bin" in dict(error.trailing_metadata())
+            return "refused" if told and error.code() is grpc.StatusCode.UNAVAILABLE else "?"
+        return "taken"
+
+
+@pytest.fixture
+def server(clickhouse, store, tmp_path):
+    """Start the real server on a store elsewhere, so that its memory has no engine in it; yield pid and addresses."""
+    data = tmp_path / "data"
+    free = "127.0.0.1:0"
+    command = (str(Path(sys.executable).with_name("headgate")), "serve", "--data", str(data))
+    ports = ("--otlp-grpc", free, "--otlp-http", free, "--api", free)
+    url = f"http://127.0.0.1:{clickhouse.port}/{store.database}"
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("HEADGATE_")}
+    with subprocess.Popen(
+        [*command, *ports, "--store", url],
+        env={
+            **environ,
+            "HEADGATE_JOURNAL_BYTES": str(JOURNAL_BYTES),
+            "HEADGATE_SAMPLING": "{enabled: false}",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline()
+        yield process.pid, json.loads((data / "headgate.lock").read_text())
+        clickhouse.turn("works")
+        process.terminate()
+        process.wait(20)
+
+
+def test_memory_stays_within_its_bound(server, clickhouse, store):
+    """A store that hangs, a full journal, clients that go on: 512 MiB are not exceeded, what was taken is stored."""
+    pid, addresses = server
+    warm = Offer(addresses, 1, over_grpc=False)
+    warm.run()
+    report = f"http://{addresses['api']}/api/reports/usage"
+    assert httpx.get(report, timeout=60).status_code == 200
+    baseline = memory(pid, "VmRSS")
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # the high-water mark begins anew
+    clickhouse.turn("hangs")
+    offers = [
+        Offer(addresses, OFFERED // SENDERS, over_grpc=number % 2 == 0) for number in range(SENDERS)
+    ]
+    for offer in offers:
+        offer.start()
+    for offer in offers:
+        offer.join()
+    answers = sum((offer.answers for offer in offers), Counter())
+    assert set(answers) == {"taken", "refused"}
+    assert answers["refused"] > 5 * answers["taken"] > 0
+    clickhouse.turn("works")
+    deadline = time.monotonic() + 120
+    while httpx.get(f"http://{addresses['api']}/api/status", timeout=60).json()["backlog_bytes"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    peak = memory(pid, "VmHWM")
+    assert peak - baseline < BOUND_BYTES, f"{(peak - baseline) / MIB:.0f} MiB"
+    found = store.client().query("SELECT count() FROM otel_traces").result_rows
+    assert found == [((answers["taken"] + 1) * SPANS,)]
