@@ -66,7 +66,7 @@ def test_most_kept_is_the_integral_of_the_law(law, requests):
     """The bound on bursts is the integral of p, checked against numerical integration."""
     knots = [n for n in (law.low, law.high) if 0 < n < requests]
     edges = [0.0, *knots, requests]
-    total = sum(quad(law.probability, a, b)[0] for a, b in itertools.pairwise(edges))
+    total = sum(quad(law.probability, a, b, full_output=1)[0] for a, b in itertools.pairwise(edges))
     assert law.most_kept(requests) == pytest.approx(total, rel=1e-5, abs=1e-9)
 
 

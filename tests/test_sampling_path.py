@@ -10,11 +10,15 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import otlp_strategies
 import pytest
+from hypothesis import HealthCheck, given, settings
 from native_rows import rows_of, store_blocks
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from sampling_traffic import BUSY, NOW, SECOND, busy, log_request, run, trace_request
 
+from headgate.collector.check import check
+from headgate.collector.law import Law
 from headgate.collector.policy import Match, Policy
 from headgate.collector.process import Request, process, process_sampled
 from headgate.collector.rules import Rules
@@ -220,3 +224,44 @@ def test_rules_keep_and_drop_whole_traces(store):
     assert 0 < kept < 1000
     assert weight == pytest.approx(2800, rel=5 * math.sqrt(1 / kept))
     assert query("SELECT sum(Calls) FROM usage_minute").result_rows == [(4000,)]
+
+
+EVERYTHING_ONCE = replace(
+    BUSY, traces=Law(low=1, high=2, rate=0.4), logs=Law(low=1, high=2, rate=0.4), event_rows=3
+)
+
+
+@pytest.mark.parametrize("signal", [Signal.TRACES, Signal.LOGS])
+def test_arbitrary_requests_are_sampled_without_a_loss(signal):
+    """Whatever is valid OTLP: what is kept is among what came, rollups are of all of it, and the ledger closes."""
+    table = {Signal.TRACES: "otel_traces", Signal.LOGS: "otel_logs"}[signal]
+    changed = {"TraceState", "LogAttributes"}  # where the threshold is written
+
+    def plain(rows):
+        return Counter(repr([(k, v) for k, v in row.items() if k not in changed]) for row in rows)
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(otlp_strategies.requests(signal))
+    def property_(requests):
+        requests = [replace(request, items=check(signal, request.body)) for request in requests]
+        (made,) = run([requests], EVERYTHING_ONCE)
+        found, whole = rows_of(made.blocks), rows_of(process(requests))
+        assert plain(found.get(table, [])) <= plain(whole.get(table, []))
+        out = len(whole.get(table, [])) - len(found.get(table, []))
+        assert made.sampled_out[signal] == out
+        for name in ("user_hour", "user_seen"):
+            assert found.get(name) == whole.get(name)
+        usage = [rows.get("usage_minute", []) for rows in (found, whole)]
+        for mine, other in zip(*usage, strict=True):
+            assert mine | {"CallsAdjusted": 0} == other | {"CallsAdjusted": 0}
+        books = found.get("ledger", [])
+        assert sum(row["Received"] for row in books) == sum(request.items for request in requests)
+        assert sum(row["SampledOut"] for row in books) == out
+        for row in books:
+            assert row["ReceivedBytes"] == row["StoredBytes"] + row["SampledOutBytes"]
+        for row in found.get("events", []):
+            assert row["Weight"] >= row["UpstreamWeight"] >= 1
+        chosen = Sampling(Policy(), 1, made.states, "segment 0", made.chosen)
+        assert process_sampled(requests, (), Rules(), chosen).blocks == made.blocks
+
+    property_()

@@ -48,10 +48,11 @@ class Window:
         if -BUCKETS < last - self.head < 0:
             last = self.head
         moved = max(0, last - self.head)
-        reach = min(moved, LONGEST)
+        reach = min(moved, LONGEST, max(0, last - int(bucket.min())))
         series = np.zeros((BUCKETS + reach, 4))
-        if moved <= LONGEST:
-            series[:BUCKETS] = self.sums
+        known = BUCKETS + reach - moved  # so many buckets of the series are of before
+        if known > 0:
+            series[:known] = self.sums[BUCKETS - known :]
         place = np.maximum(bucket - last, -reach) + BUCKETS + reach - 1
         peaks = []
         for column, counted in enumerate((request, row)):
