@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import threading
 import time
 from dataclasses import replace
 
@@ -336,6 +338,29 @@ def test_a_refused_block_is_in_the_ledger(deliverer, store, monkeypatch):
     )
     assert rows.result_rows == [("shop", NOW // 60_000_000_000 * 60, 3, 0, 3)]
     assert store.client().query("SELECT sum(Calls) FROM usage_minute").result_rows == [(3,)]
+
+
+def test_a_long_pause_ends_when_there_is_little_time_left(deliverer, store, monkeypatch):
+    """Whoever stops does not wait out the pause after a failure: what has healed meanwhile is tried at once."""
+    monkeypatch.setattr(Delivery, "_pauses", lambda _: itertools.repeat(600.0))
+    real, failed, healed = delivery.insert_block, threading.Event(), threading.Event()
+
+    def insert(*arguments):
+        if not healed.is_set():
+            failed.set()
+            raise Retryable("no room")
+        real(*arguments)
+
+    monkeypatch.setattr(delivery, "insert_block", insert)
+    waiting = Delivery(store, deliverer.quarantine, retry_s=0.001)
+    thread = threading.Thread(target=waiting.deliver, args=(deliverer.segment([1, 2]),))
+    thread.start()
+    assert failed.wait(60)
+    healed.set()
+    waiting.hasten()
+    thread.join(60)
+    assert not thread.is_alive()
+    check_books(store, [1, 2])
 
 
 def test_a_missing_table_is_waited_for(deliverer, store, monkeypatch):

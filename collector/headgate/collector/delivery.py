@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -79,11 +80,16 @@ class Delivery:
         self._rules = rules
         self._retry_s = retry_s
         self._retry_max_s = retry_max_s
-        self._stopping = threading.Event()
+        self._hastened, self._stopping = threading.Event(), threading.Event()
+
+    def hasten(self) -> None:
+        """Try again at once, and every `retry_s` from now on: there is little time left."""
+        self._hastened.set()
 
     def stop(self) -> None:
         """Do not try again from now on; a delivery that fails raises Retryable."""
         self._stopping.set()
+        self._hastened.set()
 
     def deliver(self, segment: Segment) -> Delivered:
         """Return when everything is stored or put aside; raises Retryable when told to stop before.
@@ -133,7 +139,8 @@ class Delivery:
         done = self._plan(segment, planned, [(token, b.rows) for token, b in blocks], attempt)
         for token, block in blocks[done:]:
             self._insert(token, block, attempt.delivered)
-            mark_inserted(segment.file.plan_path)
+            with _disk_may_heal(segment):
+                mark_inserted(segment.file.plan_path)
         delivered = attempt.delivered
         for request in requests:
             delivered.stored[request.signal] += request.items
@@ -170,7 +177,8 @@ class Delivery:
             sampling = Decisions(attempt.chosen, attempt.states).to_bytes()
         plan = Plan(code_version(), tuple(blocks), sampling, attempt.rules.to_json())
         if planned is None:
-            write_plan(segment.file.plan_path, plan)
+            with _disk_may_heal(segment):
+                write_plan(segment.file.plan_path, plan)
         elif not plan.continues(planned[0]):
             raise _of_another_version(segment)
         if self._sampler is not None and attempt.states is not None:
@@ -263,7 +271,9 @@ class Delivery:
         self._wait(pause_s, error)
 
     def _wait(self, pause_s: float, error: Exception) -> None:
-        if self._stopping.wait(pause_s):
+        if self._hastened.wait(pause_s):
+            self._stopping.wait(self._retry_s)
+        if self._stopping.is_set():
             raise Retryable(f"stopped before it could be tried again: {error}") from error
 
     def _pauses(self) -> Iterator[float]:
@@ -278,3 +288,13 @@ def _of_another_version(segment: Segment) -> Permanent:
         f"{segment.file.path.name} was stored in part by another version of the collector, which divided its"
         " rows differently; to finish it, start that version with the segment and its plan in the journal"
     )
+
+
+@contextmanager
+def _disk_may_heal(segment: Segment) -> Iterator[None]:
+    """Raise Retryable where the plan cannot be written: a full disk is emptied sooner or later."""
+    try:
+        yield
+    except OSError as error:
+        path = segment.file.plan_path.name
+        raise Retryable(f"{path} cannot be written: {error.strerror or error}") from error

@@ -215,6 +215,7 @@ class Pipeline:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+        self._delivery.hasten()
         self._write_tally()
         self._journal.close()
         with self._changed:
