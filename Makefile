@@ -38,6 +38,7 @@ bench: $(READY)  ## measure, as ratios within one run
 	$(BIN)/headgate bench ingest
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/reducers_sequences.py
 	$(BIN)/python benchmarks/instrumentation.py
 
 format: $(READY)  ## rewrite the sources in the house format

@@ -92,9 +92,8 @@ def _estimate(found: Sequences, number: float, squares: float) -> Estimate:
 
 
 def _rows(found: Sequences, level: Patterns, limit: int) -> list[Row]:
-    names = [" > ".join(found.labels[i] for i in path) for path in level.paths]
-    chosen = sorted(range(len(names)), key=lambda i: (-int(level.counts[i]), names[i]))[:limit]
-    place = np.full(len(names), -1)
+    chosen, names = _most_frequent(found, level, limit)
+    place = np.full(len(level.paths), -1)
     place[chosen] = np.arange(len(chosen))
     which = place[level.which]
     starts, which = level.starts[which >= 0], which[which >= 0]
@@ -109,7 +108,7 @@ def _rows(found: Sequences, level: Patterns, limit: int) -> list[Row]:
     np.maximum.at(last, which, found.time_ns[starts])
     return [
         Row(
-            path=names[i],
+            path=names[j],
             length=length,
             frequency=_estimate(found, int(level.counts[i]), float(squares[j])),
             sessions=_estimate(found, int(sessions[j]), float(sessions[j])),
@@ -126,12 +125,28 @@ def _rows(found: Sequences, level: Patterns, limit: int) -> list[Row]:
     ]
 
 
+def _most_frequent(found: Sequences, level: Patterns, limit: int) -> tuple[list[int], list[str]]:
+    """Return the numbers and the names of the most frequent patterns; of equal ones by name."""
+    counts = level.counts
+    least = np.partition(counts, -limit)[-limit] if counts.size > limit else 0
+    named = {
+        i: " > ".join(found.labels[step] for step in level.paths[i])
+        for i in np.flatnonzero(counts >= least).tolist()
+    }
+    chosen = sorted(named, key=lambda i: (-int(counts[i]), named[i]))[:limit]
+    return chosen, [named[i] for i in chosen]
+
+
 def _by_session(which: Any, session: Any, n: int) -> tuple[Any, Any]:
     """Return in how many sessions each pattern occurs, and the sum of its squared occurrences in them."""
-    sessions = int(session.max(initial=0)) + 1
-    pairs, times = np.unique(which * sessions + session, return_counts=True)
-    owner = pairs // sessions
-    return np.bincount(owner, minlength=n), np.bincount(owner, times.astype(float) ** 2, n)
+    # Occurrences come in the order of sessions; sorting small numbers stably is linear and keeps that.
+    order = np.argsort(which.astype(np.int16) if n < 2**15 else which, kind="stable")
+    owner, of = which[order], session[order]
+    starts = np.flatnonzero(
+        np.r_[True, (owner[1:] != owner[:-1]) | (of[1:] != of[:-1])][: owner.size]
+    )
+    times = np.diff(np.append(starts, owner.size)).astype(float)
+    return np.bincount(owner[starts], minlength=n), np.bincount(owner[starts], times**2, n)
 
 
 def _transitions(found: Sequences) -> tuple[Transition, ...]:

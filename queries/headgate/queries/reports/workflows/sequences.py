@@ -102,7 +102,10 @@ def _labels(steps: Columns) -> tuple[tuple[str, ...], NDArray[np.uint64], Ints]:
 
 
 def _order(*keys: NDArray[Any]) -> Ints | None:
-    """Return the order by keys, the first being the most important; None where rows are in order already."""
+    """Return the order by keys, the first being the most important; None where rows are in order already.
+
+    Three keys settle almost all rows: the others only sort those that are equal in them.
+    """
     settled = np.zeros(keys[0].size - 1, bool)
     wrong = np.zeros(keys[0].size - 1, bool)
     for key in keys:
@@ -110,7 +113,16 @@ def _order(*keys: NDArray[Any]) -> Ints | None:
         settled |= key[1:] != key[:-1]
         if settled.all():
             break
-    return np.lexsort(keys[::-1]) if wrong.any() else None
+    if not wrong.any():
+        return None
+    first = keys[:3]
+    order = np.lexsort(first[::-1])
+    equal = np.logical_and.reduce([key[order[1:]] == key[order[:-1]] for key in first])
+    tied = np.flatnonzero(np.r_[False, equal] | np.r_[equal, False])
+    if tied.size:
+        rows = order[tied]
+        order[tied] = rows[np.lexsort([key[rows] for key in reversed(keys)])]
+    return order
 
 
 @dataclass(frozen=True, slots=True)
