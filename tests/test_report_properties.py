@@ -66,6 +66,7 @@ OTHERS = {
     "session_people",
     "memory",
     "quality",
+    "attributes",
 }
 
 uses = st.lists(

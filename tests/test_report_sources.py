@@ -75,7 +75,7 @@ def test_each_source_by_direct_counting(store: Store, drawn: list[dict[str, Any]
         assert row.p95_ms.value == pytest.approx(np.percentile(ms, 95), rel=RELATIVE_ERROR)
         assert row.codes[0] == f"200 {codes['200'] / len(mine):.1%}"
     shares = [code.share for code in answer.summary.codes]
-    assert sum(shares) == pytest.approx(1, abs=1e-3)
+    assert sum(shares) == pytest.approx(0.8, abs=1e-3)  # one in five has no attributes
     assert answer.summary.unique_domains.value == 3
 
 

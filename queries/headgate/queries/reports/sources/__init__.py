@@ -81,7 +81,7 @@ class Row(Source):
 class Code:
     """One HTTP status code."""
 
-    code: Annotated[str, "`http.response.status_code`; empty for calls without one"]
+    code: Annotated[str, "`http.response.status_code`"]
     calls: Annotated[Estimate, "uses answered so"]
     share: Annotated[float, "share of all uses"]
 
@@ -133,7 +133,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
                 last_used_at=EPOCH + timedelta(microseconds=seen[label] // 1000)
                 if label in seen
                 else None,
-                codes=_shown(_codes(answers)),
+                codes=_shown(_codes(answers, part.sum("calls"))),
                 **_source(part, timed[0], timed[1], answers, domains.get(label)),
             )
         )
@@ -142,7 +142,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     summary = Summary(
         active=len(rows) - retired_count,
         deprecated=retired_count,
-        codes=_codes(columns["answers"]),
+        codes=_codes(columns["answers"], every),
         **_source(outcomes, moments, columns["buckets"], columns["answers"], domains.get(None)),
     )
     return Reduced(summary, tuple(rows))
@@ -189,18 +189,17 @@ def _proved(outcomes: Columns) -> float:
     )
 
 
-def _codes(answers: Columns) -> tuple[Code, ...]:
-    every = answers.sum("calls")
+def _codes(answers: Columns, calls: float) -> tuple[Code, ...]:
     found = [
-        Code(code, calls_of(part), round(part.sum("calls") / every, 4))
+        Code(code, calls_of(part), round(min(part.sum("calls") / calls, 1.0), 4))
         for (code,), part in parts(answers, "code")
+        if code and calls
     ]
     return tuple(sorted(found, key=lambda code: (-code.calls.value, code.code)))
 
 
 def _shown(codes: tuple[Code, ...]) -> tuple[str, ...]:
-    named = [code for code in codes if code.code]
-    return tuple(f"{code.code} {code.share:.1%}" for code in named[:SHOWN_CODES])
+    return tuple(f"{code.code} {code.share:.1%}" for code in codes[:SHOWN_CODES])
 
 
 def _domains(columns: Columns) -> dict[Any, Estimate]:

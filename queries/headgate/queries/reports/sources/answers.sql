@@ -1,4 +1,4 @@
--- What uses answered: HTTP status, bytes of request and response bodies, and whether the source said it is deprecated.
+-- What uses answered, of those that say anything of it: HTTP status, bytes of request and response bodies, and whether the source said it is deprecated.
 WITH
     if(mapContains(Attributes, 'http.response.status_code'),
         Attributes['http.response.status_code'], Attributes['http.status_code']) AS status,
@@ -22,7 +22,11 @@ SELECT
     max(Attributes['headgate.deprecated'] = 'true') AS deprecated,
     toUnixTimestamp64Nano(max(Timestamp)) AS last_ns
 FROM {events:Identifier}
-WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
+WHERE hasAny(mapKeys(Attributes), [
+        'http.response.status_code', 'http.status_code', 'headgate.deprecated',
+        'http.request.body.size', 'http.request_content_length',
+        'http.response.body.size', 'http.response_content_length'])
+    AND Timestamp >= {since:DateTime64(9, 'UTC')}
     AND Timestamp < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({operation:String} = '' OR Operation = {operation:String})

@@ -9,7 +9,8 @@ SELECT
     uniqExactIf(domain, domain != '') AS domains,
     max(Weight) AS weight
 FROM {events:Identifier}
-WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
+WHERE hasAny(mapKeys(Attributes), names)
+    AND Timestamp >= {since:DateTime64(9, 'UTC')}
     AND Timestamp < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({operation:String} = '' OR Operation = {operation:String})

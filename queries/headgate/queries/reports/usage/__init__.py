@@ -104,14 +104,15 @@ def asks(params: UsageParams, window: Window) -> Mapping[str, Ask]:
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Add up the days of each operation and of all; rows by calls, most first."""
     usage, before = columns["usage"], columns["before.before"]
-    users = _by_label(columns["users"])
-    kept = _by_label(columns["sessions"])
-    sampled = _by_label(columns["session_people"])
+    known = {
+        name: _by_label(columns[name])
+        for name in ("users", "sessions", "session_people", "attributes")
+    }
     earlier = dict(parts(before, "service", "operation"))
     all_calls = usage.sum("calls")
     rows = []
     for label, part in parts(usage, "service", "operation"):
-        found = _frequency(part, earlier.get(label, _NOTHING), users, kept, sampled, label, context)
+        found = _frequency(part, earlier.get(label, _NOTHING), known, label, context)
         rows.append(
             Row(
                 service=label[0],
@@ -131,7 +132,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         busiest_weekday=weekday,
         timeline=_timeline(usage, context),
         users=_users(columns.get("all.people", _NOTHING), all_calls, context.people),
-        **_frequency(usage, before, users, kept, sampled, None, context),
+        **_frequency(usage, before, known, None, context),
     )
     return Reduced(summary, tuple(rows))
 
@@ -144,23 +145,21 @@ def verdict(hours_since_last_use: float) -> str:
 def _frequency(
     usage: Columns,
     before: Columns,
-    users: Mapping[Any, Columns],
-    kept: Mapping[Any, Columns],
-    sampled: Mapping[Any, Columns],
+    known: Mapping[str, Mapping[Any, Columns]],
     label: tuple[str, str] | None,
     context: Context,
 ) -> dict[str, Any]:
     days = context.window.days
     calls, calls_before = calls_of(usage), calls_of(before)
-    events = kept.get(label, _NOTHING) if usage.rows else _NOTHING
-    drawn = sampled.get(label, _NOTHING)
+    users, events, drawn, said = (found.get(label, _NOTHING) for found in known.values())
+    kept = known["sessions"]
     # A use of a thinned table may have been the only one of its session or context.
     bound = at_least if None in kept and kept[None]["weight"].max() > 1 else exactly
     ends = [int(usage["last_ns"].max(initial=0)), int(events["last_ns"].max(initial=0))]
     last = EPOCH + timedelta(microseconds=max(ends) // 1000)
     hours = max((context.now - last) / timedelta(hours=1), 0.0)
     peak_date, peak = _peak(usage, context)
-    size = mean_of(events, "size")
+    size = mean_of(said, "size")
     return {
         "calls": calls,
         "calls_before": calls_before,
@@ -170,10 +169,8 @@ def _frequency(
         "calls_per_day": calls.scaled(1 / max(days, 1)).rounded(2),
         "calls_per_week": calls.scaled(1 / max(days / 7, 1)).rounded(2),
         "calls_per_month": calls.scaled(1 / max(days / 30, 1)).rounded(2),
-        "unique_users": (exactly if calls.exact else at_least)(
-            users.get(label, _NOTHING).sum("users")
-        ),
-        "unique_contexts": bound(events.sum("contexts")),
+        "unique_users": (exactly if calls.exact else at_least)(users.sum("users")),
+        "unique_contexts": bound(said.sum("contexts")),
         "sessions": people_total(
             drawn.sum("sessions"), drawn.sum("squares"), int(drawn.sum("people")), context.people
         )
