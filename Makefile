@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3.11
 VENV := .venv
+FUZZ_S ?= 150
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-faults check bench format clean
+.PHONY: help setup demo test test-faults fuzz check bench format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,10 @@ test: $(READY)  ## run every test
 test-faults: $(READY)  ## kill, starve and cut off the collector, fifty times over
 	HEADGATE_FAULTS=long $(BIN)/python -m pytest tests/faults
 
+fuzz: $(READY)  ## look for bytes that break what reads them, ten minutes long
+	for target in protobuf json gzip zstd; do \
+		$(BIN)/python tests/fuzz/fuzz_receive.py $$target -max_total_time=$(FUZZ_S) || exit 1; done
+
 check: $(READY)  ## lint, formatting, types, import rules, generated docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,4 +51,4 @@ format: $(READY)  ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
