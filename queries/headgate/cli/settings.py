@@ -101,7 +101,8 @@ class ServeSettings(BaseModel):
     journal_bytes: int = Field(
         4 << 30,
         gt=0,
-        description="Most bytes of the journal: what is acknowledged and not yet in ClickHouse, compressed.",
+        description="Most bytes of the journal, each tenant's: what is acknowledged and not yet in ClickHouse,"
+        " compressed.",
     )
     dimensions: dict[str, tuple[str, ...]] = Field(
         dict(DIMENSIONS),
