@@ -266,7 +266,7 @@ def row(**changed: Any) -> Row:
         share=0.4,
         timeout_count=exactly(0),
         users_affected=exactly(1),
-        count_series=(10.0,),
+        daily_series=(10.0,),
         first_seen_at=NOW,
         last_seen_at=NOW,
         known_since_at=NOW,

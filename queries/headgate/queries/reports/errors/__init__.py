@@ -84,7 +84,7 @@ REPORT = Report(
             "message",
             "state",
             "count",
-            "count_series",
+            "daily_series",
             "users_affected",
             "last_seen_at",
             "operations",

@@ -51,7 +51,7 @@ def groups(
                     part.sum("timeouts"), variance_of(part, "timeout_variance", "timeout_noise")
                 ),
                 users_affected=people_of(users.get(label, 0), part, "failures", context.people),
-                count_series=tuple(
+                daily_series=tuple(
                     np.bincount(
                         part["period"], weights=part["failures"], minlength=len(context.periods)
                     ).tolist()

@@ -133,7 +133,7 @@ class Row:
     share: Annotated[float, "its share of all failures"]
     timeout_count: Annotated[Estimate, "those of them that were timeouts"]
     users_affected: Annotated[Estimate, "distinct users whose calls failed so"]
-    count_series: Annotated[tuple[float, ...], "failed calls of each day, as `summary.days`"]
+    daily_series: Annotated[tuple[float, ...], "failed calls of each day, as `summary.days`"]
     first_seen_at: Annotated[datetime, "first failure in the window"]
     last_seen_at: Annotated[datetime, "last failure in the window"]
     known_since_at: Annotated[datetime, "first failure in the window or its lookback"]
