@@ -49,7 +49,7 @@ class FailingClickHouse:
         self._works_for: int | None = None
         self._then = ""
         self.inserts: list[str] = []
-        self.failures = 0
+        self.failures = self._failures_before = 0
         self.defects: list[BaseException | None] = []
         outer = self
 
@@ -80,18 +80,19 @@ class FailingClickHouse:
     def turn(self, mode: str) -> None:
         """Change the mode; those who hang are let go, unanswered."""
         with self._changed:
-            self.mode = mode
+            self.mode, self._failures_before = mode, self.failures
             self._changed.notify_all()
 
     def work_for(self, inserts: int, then: str) -> None:
         """Work for so many inserts from now on, then change to another mode."""
         with self._changed:
             self.mode, self._works_for, self._then = "works", inserts, then
+            self._failures_before = self.failures
 
     def wait_for_failures(self, count: int) -> None:
-        """Return when so many more requests have failed."""
+        """Return when so many requests have failed since the mode was set."""
         with self._changed:
-            goal = self.failures + count
+            goal = self._failures_before + count
             assert self._changed.wait_for(lambda: self.failures >= goal, 30)
 
     def close(self) -> None:
