@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headgate.cli.collecting import look_at
+from headgate.collector.errors import Retryable
+from headgate.store import StoreError
 from headgate.web import ExportJobs, create_app
 from headgate.web.access import Guarded
 from headgate.web.forget import forget_user
@@ -37,7 +39,10 @@ def guarded_api(
     """
 
     def api_of(tenant: str) -> Any:
-        pipeline = tenants.pipeline(tenant)
+        try:
+            pipeline = tenants.pipeline(tenant)
+        except Retryable as error:
+            raise StoreError(str(error)) from error
         own = pipeline is tenants.own
         home = directory if own else directory / "tenants" / tenant
         database = store.sibling(pipeline.database)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 
+from headgate.store import StoreError
 from headgate.web.tokens import Role
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Guarded:
     """
 
     def __init__(self, tokens: Tokens, app_of: Callable[[str], App]) -> None:
-        """`app_of(tenant)` may block; the tenant is empty for the server's own database."""
+        """`app_of(tenant)` may block, and raise StoreError; the tenant is empty for the server's own database."""
         self._tokens = tokens
         self._app_of = app_of
         self._apps: dict[str, App] = {}
@@ -55,7 +56,11 @@ class Guarded:
         tenant = token.tenant if token else ""
         app = self._apps.get(tenant)
         if app is None:
-            app = self._apps[tenant] = await asyncio.to_thread(self._app_of, tenant)
+            try:
+                app = self._apps[tenant] = await asyncio.to_thread(self._app_of, tenant)
+            except StoreError as error:
+                await JSONResponse({"error": str(error)}, 503)(scope, receive, send)
+                return
         await app(scope, receive, send)
 
     def _judge(self, scope: Any) -> tuple[Token | None, JSONResponse | None]:
