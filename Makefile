@@ -45,6 +45,7 @@ bench: $(READY)  ## measure, as ratios within one run
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/reducers_sequences.py
 	$(BIN)/python benchmarks/instrumentation.py
+	$(BIN)/python benchmarks/reducers.py
 
 format: $(READY)  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
