@@ -51,7 +51,7 @@ def assert_as_protobuf(signal: Signal, body: bytes) -> bool:
     valid = readable(signal, body)
     assert accepted(signal, body) == valid, body.hex()
     if valid:
-        request = [Request(signal, body, 0, otlp_strategies.ARRIVAL_NS)]
+        request = [Request(signal, body, check(signal, body), otlp_strategies.ARRIVAL_NS)]
         assert not differences(rows_of(process(request)), twin.tables(request)), body.hex()
     return valid
 
