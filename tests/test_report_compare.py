@@ -114,7 +114,7 @@ def test_the_same_is_rarely_called_different() -> None:
         found = {
             "calls": of_calls(*counts, (20.0, 20.0)),
             "means": of_means(*(moments(d) for d in durations)),
-            "p95": of_quantiles(*((buckets(d), moments(d)) for d in durations), 0.95),
+            "p95": of_quantiles(*((buckets(d), moments(d)) for d in durations), [0.95])[0],
             "rates": of_error_rates(*(outcomes(int(f), 300 - int(f)) for f in failed)),
         }
         for name, judged in found.items():
@@ -128,7 +128,7 @@ def test_a_quantiles_error_is_that_of_repetition() -> None:
     """The standard error of a difference of p95 is about what its spread over repeated samples is."""
     random = np.random.default_rng(4)
     drawn = [random.lognormal(17, 0.8, (2, 2000)) for _ in range(150)]
-    found = [of_quantiles(*((buckets(d), moments(d)) for d in pair), 0.95) for pair in drawn]
+    found = [of_quantiles(*((buckets(d), moments(d)) for d in pair), [0.95])[0] for pair in drawn]
     spread = np.std([judged.value for judged in found])
     assert np.mean([judged.standard_error for judged in found]) == pytest.approx(spread, rel=0.2)
 

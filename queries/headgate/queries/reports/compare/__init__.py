@@ -1,6 +1,6 @@
 """Compare: two periods, or two groups, metric by metric, beyond chance (REQ-CMP-01, -02, REQ-TRD-08)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,10 @@ class _Side:
     users: Estimate
     grid: Periods
 
+    def calls_per_day(self) -> Estimate:
+        """Return the calls of the window by its days."""
+        return calls_of(self.usage).scaled(1 / self.grid.window.days).rounded(4)
+
     def whole_periods(self) -> NDArray[np.float64]:
         """Return the calls of each period that lies in the window, of all of them where none does."""
         position = self.grid.index(self.usage["period_s"].astype(np.int64))
@@ -72,12 +76,12 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     ours = {name: columns[name] for name in theirs}
     pairs = _paired(ours, theirs, (context.periods, grid), params)
     rows = []
-    found = [(label, _compared(name, a, b)) for label, a, b in pairs for name in _NAMES]
+    found = [(label, both) for label, a, b in pairs for both in _compared(a, b)]
     for (label, both), q in zip(found, _discoveries([b for _, b in found]), strict=True):
         verdict = both.verdict(q, params.significance)
         rows.append(Row(service=label[0], operation=label[1], **both.fields(), verdict=verdict))
     every = _whole(ours, context.periods), _whole(theirs, grid)
-    whole = [_compared(name, *every) for name in _NAMES]
+    whole = _compared(*every)
     metrics = [
         Metric(**both.fields(), verdict=both.verdict(q, params.significance))
         for both, q in zip(whole, _discoveries(whole), strict=True)
@@ -201,44 +205,45 @@ def _rounded(value: float | None, digits: int = 6) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _compared(name: str, ours: _Side, theirs: _Side) -> _Both:
-    if name == "unique_users":
-        difference = Difference(ours.users.value - theirs.users.value)
-        return _Both(name, ours.users, theirs.users, difference)
-    numbers = [_number(name, side) for side in (ours, theirs)]
-    judged = Difference(0.0) if None in numbers else _JUDGES[name](ours, theirs)
-    return _Both(name, numbers[0], numbers[1], judged)
-
-
-def _number(name: str, side: _Side) -> Estimate | None:
-    if name == "calls_per_day":
-        return calls_of(side.usage).scaled(1 / side.grid.window.days).rounded(4)
-    if name == "error_rate":
-        return error_rate(side.usage)
-    if name == "mean_ms":
-        return mean_ms(side.moments)
-    found = quantiles(side.buckets, (QUANTILES[name],), side.moments)
-    return found[0] if found else None
+def _compared(ours: _Side, theirs: _Side) -> list[_Both]:
+    """Return every metric of both sides."""
+    sides = (ours, theirs)
+    shares = tuple(QUANTILES.values())
+    timed = [(side.buckets, side.moments) for side in sides]
+    spread: list[Sequence[Estimate | None]] = [
+        quantiles(side.buckets, shares, side.moments) or [None] * len(shares) for side in sides
+    ]
+    judged = of_quantiles(timed[0], timed[1], shares)
+    return [
+        _Both("calls_per_day", ours.calls_per_day(), theirs.calls_per_day(), _calls(ours, theirs)),
+        _Both(
+            "error_rate",
+            error_rate(ours.usage),
+            error_rate(theirs.usage),
+            of_error_rates(ours.usage, theirs.usage),
+        ),
+        _Both(
+            "mean_ms",
+            mean_ms(ours.moments),
+            mean_ms(theirs.moments),
+            of_means(ours.moments, theirs.moments),
+        ),
+        *(
+            _Both(name, spread[0][number], spread[1][number], judged[number])
+            for number, name in enumerate(QUANTILES)
+        ),
+        _Both(
+            "unique_users",
+            ours.users,
+            theirs.users,
+            Difference(ours.users.value - theirs.users.value),
+        ),
+    ]
 
 
 def _calls(ours: _Side, theirs: _Side) -> Difference:
     days = (ours.days(), theirs.days())
     return of_calls(ours.whole_periods(), theirs.whole_periods(), days)
-
-
-def _quantile(name: str) -> Callable[[_Side, _Side], Difference]:
-    return lambda ours, theirs: of_quantiles(
-        (ours.buckets, ours.moments), (theirs.buckets, theirs.moments), QUANTILES[name]
-    )
-
-
-_JUDGES: Mapping[str, Callable[[_Side, _Side], Difference]] = {
-    "calls_per_day": _calls,
-    "error_rate": lambda ours, theirs: of_error_rates(ours.usage, theirs.usage),
-    "mean_ms": lambda ours, theirs: of_means(ours.moments, theirs.moments),
-    **{name: _quantile(name) for name in QUANTILES},
-}
-_NAMES = (*_JUDGES, "unique_users")
 
 
 REPORT = Report(

@@ -4,6 +4,7 @@ That is another question than how exactly calls were counted: a count without an
 Estimators of sampled rows answer it too when sum w is added to their variance: w (w - 1) + w = w^2.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,20 +125,23 @@ def _mean(moments: Columns) -> Estimate:
 
 
 def of_quantiles(
-    ours: tuple[Columns, Columns], theirs: tuple[Columns, Columns], share: float
-) -> Difference:
+    ours: tuple[Columns, Columns], theirs: tuple[Columns, Columns], shares: Sequence[float]
+) -> list[Difference]:
     """Compare quantiles of durations (ms): Woodruff's intervals (1952).
 
     Each side is its columns of `performance.buckets` and of `performance.moments`.
     """
-    found = []
+    sides = []
     for buckets, moments in (ours, theirs):
         values, calls, variance = cells(buckets)
         if not calls.any():
-            return Difference(0.0)
-        spread = variance * design_effect(moments) + calls
-        found.append(quantile(values, calls, spread, share).scaled(_NS_TO_MS))
-    return _between(found[0], found[1])
+            return [Difference(0.0)] * len(shares)
+        sides.append((values, calls, variance * design_effect(moments) + calls))
+    found = []
+    for share in shares:
+        a, b = (quantile(v, n, spread, share).scaled(_NS_TO_MS) for v, n, spread in sides)
+        found.append(_between(a, b))
+    return found
 
 
 def _between(ours: Estimate, theirs: Estimate, p_value: float | None = None) -> Difference:
