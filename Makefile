@@ -5,7 +5,7 @@ FUZZ_S ?= 150
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-faults fuzz check bench format clean
+.PHONY: help setup demo test test-faults fuzz check bench gallery format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench: $(READY)  ## measure, as ratios within one run
 	$(BIN)/python benchmarks/reducers_sequences.py
 	$(BIN)/python benchmarks/instrumentation.py
 	$(BIN)/python benchmarks/reducers.py
+
+gallery: $(READY)  ## make the pictures of docs/gallery anew
+	$(BIN)/python docs/gallery/make.py
 
 format: $(READY)  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .

@@ -61,8 +61,8 @@ SELECT
     concat('s', toString(user), '-', toString({day:UInt64} + hour)),
     hex(sipHash128(i)),
     hex(h),
-    if(failed, 1 + i % 11, 0),
-    if(failed, concat('Error', toString(i % 11)), ''),
+    if(failed, 1 + least(i % 11, intDiv(i, 50) % 11), 0),
+    if(failed, concat('Error', toString(least(i % 11, intDiv(i, 50) % 11))), ''),
     if(failed, 'it went wrong', ''),
     map('http.route', concat('/resource/', toString(op)), 'plan', concat('plan-', toString(user % 3)),
         'region', concat('r', toString(h % 5)), 'app.version', concat('1.', toString({day:UInt64} % 7)))

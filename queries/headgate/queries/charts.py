@@ -36,7 +36,7 @@ class Timeline(Chart):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bars(Chart):
-    """Horizontal bars, the longest first unless `sort` is False; `color` splits or colours them."""
+    """Horizontal bars, the `limit` longest first, or all in their order when `sort` is False; `color` colours them."""
 
     category: str
     value: str

@@ -56,9 +56,15 @@ def meaning(name: str) -> str | None:
 
 
 def colors(names: Sequence[str]) -> Spec:
-    """Return a scale that gives each name a colour: by its meaning, else the next of the palette."""
-    free = iter([*PALETTE] * (len(names) // len(PALETTE) + 1))
-    return {"domain": list(names), "range": [meaning(n) or next(free) for n in names]}
+    """Return a scale of colours: by a name's meaning where no other name has it, else the next free one."""
+    chosen: list[str] = []
+    for name in names:
+        wanted = meaning(name)
+        if wanted is None or wanted in chosen:
+            free = [color for color in PALETTE if color not in chosen]
+            wanted = free[0] if free else PALETTE[len(chosen) % len(PALETTE)]
+        chosen.append(wanted)
+    return {"domain": list(names), "range": chosen}
 
 
 def local_time(value: str) -> str:

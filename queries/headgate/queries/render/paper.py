@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 def as_paper(document: Mapping[str, Any]) -> bytes:
     """Return the PDF."""
+    made = _set(document, format="pdf")
+    if not isinstance(made, bytes):
+        raise TypeError("a PDF is one file")
+    return made
+
+
+def pages(document: Mapping[str, Any], *, ppi: float) -> list[bytes]:
+    """Return the pages as PNG, of so many pixels an inch."""
+    made = _set(document, format="png", ppi=ppi)
+    return made if isinstance(made, list) else [made]
+
+
+def _set(document: Mapping[str, Any], **options: Any) -> bytes | list[bytes]:
     import typst
 
     content = dataclasses.asdict(sections(document))
@@ -34,7 +47,5 @@ def as_paper(document: Mapping[str, Any]) -> bytes:
         (root / "content.json").write_text(json.dumps(content), encoding="utf-8")
         for number, drawing in enumerate(found):
             (root / f"chart{number}.pdf").write_bytes(pdf(drawing))
-        made = typst.compile(root / "paper.typ", root=root)
-    if not isinstance(made, bytes):
-        raise TypeError("a PDF is one file")
+        made: bytes | list[bytes] = typst.compile(root / "paper.typ", root=root, **options)
     return made

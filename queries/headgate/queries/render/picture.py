@@ -22,7 +22,7 @@ LIGHT: dict[str, Any] = {
              "domainColor": "#9ca3af", "tickColor": "#9ca3af", "titleFontWeight": 500},
     "legend": {"labelColor": "#374151", "titleColor": "#111827", "titleFontWeight": 500, "labelLimit": 260},
 }  # fmt: skip
-_PPI = 144
+_SCALE = 2
 
 
 def as_svg(document: Mapping[str, Any], *, chart: int) -> str:
@@ -57,7 +57,7 @@ def png(drawing: Drawing) -> bytes:
     """Return a drawing as PNG, twice as dense as a screen's pixels."""
     import vl_convert
 
-    return bytes(vl_convert.svg_to_png(svg(drawing), ppi=_PPI, scale=_PPI / 72))
+    return bytes(vl_convert.svg_to_png(svg(drawing), scale=_SCALE))
 
 
 def _only(drawings: list[Drawing], wanted: int) -> Drawing:

@@ -119,7 +119,7 @@ def _timeline(chart: Timeline, records: Sequence[Mapping[str, Any]]) -> Spec:
         "type": "nominal",
         "title": None,
         "scale": colors(names),
-        "legend": None if len(names) == 1 else {"orient": "top"},
+        "legend": None if len(names) == 1 else {"orient": "top", "symbolOpacity": 1},
     }
     tips = [
         {"field": "at", "type": "temporal", "title": "at", "format": "%Y-%m-%d %H:%M"},
@@ -164,10 +164,9 @@ def _timeline(chart: Timeline, records: Sequence[Mapping[str, Any]]) -> Spec:
 
 def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec:
     kept = [record for record in records if record[chart.value] is not None]
-    if chart.sort:
-        kept = sorted(kept, key=lambda record: -record[chart.value])
     label = labels(kept, chart.category)
-    kept = kept[: chart.limit]
+    if chart.sort:
+        kept = sorted(kept, key=lambda record: -record[chart.value])[: chart.limit]
     values = [
         {
             "category": label(r),
