@@ -172,7 +172,7 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], width: int) -> 
             justify="right" if numeric else "left",
             vertical="top",
             overflow="fold",
-            no_wrap=numeric or name.endswith("_series"),
+            no_wrap=numeric,
         )
     for index in range(len(rows)):
         table.add_row(*(Text(cells[name][index]) for name in shown))
@@ -181,7 +181,7 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], width: int) -> 
 
 def is_numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     """Return whether a column is set flush right."""
-    return name.endswith("_at") or not isinstance(rows[0][name], str | list)
+    return name.endswith(("_at", "_series")) or not isinstance(rows[0][name], str | list)
 
 
 def _least_width(name: str, cells: list[str]) -> int:

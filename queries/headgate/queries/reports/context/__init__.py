@@ -263,7 +263,14 @@ REPORT = Report(
     },
     charts=(
         HeatMap(title="When it is used", table="cells", x="hour", y="name", value="calls_per_hour"),
-        Bars(title="Hours of the day", table="hours", category="hour", value="calls", sort=False),
+        Bars(
+            title="Hours of the day",
+            table="hours",
+            category="hour",
+            value="calls",
+            sort=False,
+            limit=24,
+        ),
         Bars(
             title="Days of the week", table="weekdays", category="name", value="calls", sort=False
         ),
