@@ -24,7 +24,7 @@ demo: $(READY)  ## watch real OpenTelemetry traffic being counted, then read its
 	$(BIN)/headgate demo
 
 test: $(READY)  ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical
 
 test-faults: $(READY)  ## kill, starve and cut off the collector, fifty times over
 	HEADGATE_FAULTS=long $(BIN)/python -m pytest tests/faults

@@ -27,7 +27,7 @@ warm_up()
 before = compiled()
 import numpy as np
 from otlp_examples import BODIES
-from test_sampling_path import BUSY, NOW, busy, log_request, states, trace_request
+from sampling_traffic import BUSY, NOW, log_request, states, trace_request
 from headgate.collector.inspect import inspect
 from headgate.collector.process import Request, process_sampled
 from headgate.collector.rules import Rules
