@@ -156,7 +156,8 @@ def test_a_second_process_on_the_same_files(engine_path):
 
 
 def test_tables(store):
-    """The tables and their columns are listed as they are, the optional Weight among them."""
+    """The tables, their columns and types are listed as they are, the optional Weight among them."""
     tables = store.tables()
     assert "Weight" in tables["otel_traces"]
-    assert tables["user_seen"] == {"UserHash", "FirstSeen", "LastSeen"}
+    assert list(tables["user_seen"]) == ["UserHash", "FirstSeen", "LastSeen"]
+    assert tables["user_seen"]["UserHash"] == "UInt64"

@@ -1,9 +1,10 @@
 """Compile the columnar kernels, and keep what was compiled.
 
-Kernels are Numba functions: they release the GIL and check every index. Rules for their authors:
+Kernels are Numba functions that release the GIL. `kernel` checks every index; the hottest are `unchecked` or `inlined`,
+where a check would cost more than the work. Rules for their authors:
 
-- lengths are checked explicitly, because under bounds checks the index -1 still wraps and a slice silently clamps:
-  no slices, no negative indices;
+- lengths are compared with what is left before anything is read or written, in all of them: without index checks
+  nothing else does, and with them the index -1 still wraps and a slice silently clamps. No slices, no index below 0;
 - malformed input is reported through the return value (an offset), never by raising;
 - buffers come in as read-only `uint8` arrays, offsets and lengths as `int64`.
 
