@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from headgate.collector.warmup import compiled, warm_up
 from headgate.store import embedded_store, migrate
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ settings.register_profile("headgate", deadline=None)
 settings.load_profile("headgate")
 
 _number = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels() -> None:
+    """Compile once before servers are started, which would say that they do."""
+    if not compiled():
+        warm_up()
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ const upstream = {
   traceId: "0af7651916cd43dd8448eb211c80319c",
   spanId: "00f067aa0ba902b7",
   traceFlags: TraceFlags.SAMPLED,
-  traceState: createTraceState("ot=th:8,vendor=a:b"),
+  traceState: createTraceState("ot=th:8;rv:ffffffffffffff,vendor=a:b"),
   isRemote: true,
 };
 
