@@ -13,7 +13,7 @@ help:  ## show this list
 setup: $(READY)  ## create .venv with everything pinned by constraints.txt
 
 $(READY): pyproject.toml instrumentation/pyproject.toml constraints.txt
-	@echo "Setting up $(VENV): about 1.6 GB and a few minutes on a first run"
+	@echo "Setting up $(VENV): about 2 GB and a few minutes on a first run"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
 	$(BIN)/python -m pip install --progress-bar on -c constraints.txt \

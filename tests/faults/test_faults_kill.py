@@ -268,6 +268,16 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
+def finish(collector):
+    """Let further starts store what a stop had no time for: it leaves with 0 when that waits in the journal."""
+    for _ in range(5):
+        if not collector.segments():
+            return
+        collector.start()
+        collector.wait_ready()
+        assert collector.end(signal.SIGTERM) == 0, collector.errors()
+
+
 def fill(ballast):
     """Let a file take what is left of its disk."""
     with ballast.open("ab", buffering=0) as file:
@@ -303,5 +313,6 @@ def test_a_disk_that_fills_up_and_is_cleared(small_disk, collector, clients):
     time.sleep(1.0)
     sent = clients()
     assert collector.end(signal.SIGTERM) == 0, collector.errors()
+    finish(collector)
     assert sent["again"] > 0
     check(collector, sent)
