@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from headgate.collector.decisions import Chosen, Decisions
 from headgate.collector.errors import Permanent, Retryable
 from headgate.collector.ledger import Entry, ledger_block, minute_of
@@ -22,6 +24,8 @@ from headgate.collector.process import Processed, Request, process_sampled
 from headgate.collector.rules import Rules
 from headgate.collector.sample import NotChosen, Sampling
 from headgate.collector.writer import insert_block
+from headgate.store import StoreError
+from headgate.store.ghosts import forget_ghosts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,12 +109,22 @@ class Delivery:
             except Retryable as error:
                 log.warning("%s; trying again in %.1f s", error, pause_s)
                 self._wait(pause_s, error)
+                self._forget_ghosts()
             except Permanent as error:
                 log.error("%s; it is kept as %s", error, self._set_aside(segment))  # noqa: TRY400  # no trace is needed
                 return Delivered()
             except Exception as error:  # noqa: BLE001  # nothing unforeseen may end the only thread that stores
                 self._unforeseen(segment, error, pause_s)
+                self._forget_ghosts()
         raise AssertionError("pauses never end")
+
+    def _forget_ghosts(self) -> None:
+        """Let the embedded engine take again what it noted and could not keep; see `headgate.store.ghosts`."""
+        if self._store.embedded:
+            try:
+                forget_ghosts_of(self._store)
+            except (OSError, ClickHouseError, StoreError) as error:
+                log.warning("the engine's notes cannot be checked now: %s", error)
 
     def _load(self, segment: Segment) -> tuple[list[Request], list[Entry]] | None:
         """Read the segment; None when it has vanished or, however often it is tried, cannot be read."""

@@ -26,6 +26,7 @@ from headgate.store import (
     migrate,
     server_store,
 )
+from headgate.store.ghosts import forget_ghosts
 from headgate.store.server import server_client
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def _in_store(url: str, rules: Rules, user: str) -> dict[str, Any]:
 def _in_directory(data: Path | None, rules: Rules, user: str) -> dict[str, Any]:
     path = data or default_data_directory(os.environ)
     directory = acquire(path, "writer", wait_s=_WAIT_S)
+    forget_ghosts(directory.engine_path)
     opened = embedded_store(directory.engine_path)
     try:
         migrate(opened)

@@ -22,6 +22,7 @@ from headgate.cli.security import Security, secure
 from headgate.cli.settings import ServeSettings, join_address, load, split_address
 from headgate.cli.stderr import log_to_stderr
 from headgate.store import StoreError, acquire, default_data_directory, embedded_store, server_store
+from headgate.store.ghosts import forget_ghosts
 
 if TYPE_CHECKING:
     import socket
@@ -131,6 +132,8 @@ def _open_store(settings: ServeSettings) -> tuple[DataDirectory, Store]:
     directory = acquire(path, "server", wait_s=10.0)
     # The embedded engine's client writes what it inserts to temporary files: to the user's directory, not a shared one.
     tempfile.tempdir = str(directory.scratch())
+    if not settings.store:
+        forget_ghosts(directory.engine_path)
     try:
         opened = (
             server_store(settings.store)
