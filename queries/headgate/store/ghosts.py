@@ -1,7 +1,7 @@
 """Tokens of parts that never came to be: found in the deduplication logs of the embedded engine, and taken out.
 
-The engine writes a block's token into the table's log before it makes the part visible. A kill or a full disk between
-the two leaves a token without a part, a ghost: the block would be taken for a repetition when it is sent again, and
+The engine writes a block's token into the table's log before it makes the part visible. A kill between the two, and
+whatever else ends an insert there, leaves a token without a part, a ghost: the block would be taken for a repetition when it is sent again, and
 its rows would be missing for ever. A log line is `operation, part, token` (1 adds); its part is there if a directory of
 the table holds the same blocks, alone or merged with others.
 
