@@ -1,9 +1,9 @@
 """Tokens of parts that never came to be: found in the deduplication logs of the embedded engine, and taken out.
 
 The engine writes a block's token into the table's log before it makes the part visible. A kill between the two, and
-whatever else ends an insert there, leaves a token without a part, a ghost: the block would be taken for a repetition when it is sent again, and
-its rows would be missing for ever. A log line is `operation, part, token` (1 adds); its part is there if a directory of
-the table holds the same blocks, alone or merged with others.
+whatever else ends an insert there, leaves a token without a part, a ghost: the block would be taken for a repetition
+when it is sent again, and its rows would be missing for ever. A log line is `operation, part, token` (1 adds); its part
+is there if a directory of the table holds the same blocks, alone or merged with others.
 
 Parts that expired are not there either. Forgetting their tokens is harmless: what is sent again are the segments of the
 last seconds, and rows that had expired then expire again.
