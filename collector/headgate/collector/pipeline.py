@@ -250,7 +250,7 @@ class Pipeline:
                 self._filling.add(request, self._monotonic_s())
                 if found.identity:
                     self._retransmissions.accepted(found.identity, request.arrival_ns)
-                crowded = self.room.pressed and self._filling.size >= _LEAST_SEGMENT_BYTES
+                crowded = self.room.crowded and self._filling.size >= _LEAST_SEGMENT_BYTES
                 if (self._filling.full or crowded) and not self._sealing:
                     self._sealing = True
                     self._journal.seal()

@@ -24,6 +24,11 @@ class Room:
         """Return whether more than half is in use."""
         return self.used > self.limit_bytes // 2
 
+    @property
+    def crowded(self) -> bool:
+        """Return whether more than three quarters are in use."""
+        return self.used > self.limit_bytes * 3 // 4
+
     def take(self, size: int, held: int = 0) -> None:
         """Count `size` more bytes for a request that holds `held` of those in use; raises Retryable.
 

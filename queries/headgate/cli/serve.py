@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path  # noqa: TC003  # typer reads the annotation
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvloop
@@ -27,8 +27,6 @@ from headgate.store.ghosts import forget_ghosts
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
-
-    import uvicorn
 
     from headgate.cli.senders import Senders
     from headgate.cli.siblings import Siblings
@@ -266,46 +264,46 @@ async def _serve_http(
         def capture_signals(self) -> Iterator[None]:
             yield  # signals are ours: two servers share this process
 
-    def server(app: Any) -> uvicorn.Server:
-        return Server(
-            uvicorn.Config(
-                app,
-                http=LimitedProtocol,
-                ws="none",
-                log_level="error",  # what clients do wrong is answered and counted
-                timeout_keep_alive=KEEP_ALIVE_S,
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=int(SHUTDOWN_S / 2),
-                ssl_context_factory=certificates.factory if certificates else None,
-            )
+    api = Server(
+        uvicorn.Config(
+            guarded_api(security.tokens, tenants, rules, store, directory, siblings),
+            http=LimitedProtocol,
+            ws="none",
+            log_level="error",  # what clients do wrong is answered and counted
+            timeout_keep_alive=KEEP_ALIVE_S,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=int(SHUTDOWN_S / 2),
+            ssl_context_factory=certificates.factory if certificates else None,
         )
-
-    otlp = HttpReceiver(senders, tenants.own.room, settings.max_request_bytes, settings.receive_s)
-    api = guarded_api(security.tokens, tenants, rules, store, directory, siblings)
-    servers = {"otlp_http": server(otlp), "api": server(api)}
+    )
+    otlp = HttpReceiver(
+        senders,
+        tenants.own.room,
+        settings.max_request_bytes,
+        receive_s=settings.receive_s,
+        keep_alive_s=KEEP_ALIVE_S,
+    )
+    ended = asyncio.Event()
 
     def stop() -> None:
         stopping()
-        for running in servers.values():
-            running.should_exit = True
+        ended.set()
+        api.should_exit = True
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    context = certificates.context if certificates else None
+    await otlp.listen(listeners["otlp_http"], context)
     tasks = [
-        asyncio.create_task(running.serve(sockets=[listeners[name]]))
-        for name, running in servers.items()
+        asyncio.create_task(api.serve(sockets=[listeners["api"]])),
+        asyncio.create_task(otlp.serve_until(ended, SHUTDOWN_S / 2)),
     ]
-    starting = servers.values()
     # uvicorn offers a flag, not an event.
-    while not (all(s.started for s in starting) or any(t.done() for t in tasks)):  # noqa: ASYNC110
+    while not (api.started or tasks[0].done()):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     ready()
-    sweeps = [
-        asyncio.create_task(close_late(running.server_state.connections, settings.receive_s))
-        for running in servers.values()
-    ]
+    sweep = asyncio.create_task(close_late(api.server_state.connections, settings.receive_s))
     await asyncio.gather(*tasks)
-    for sweep in sweeps:
-        sweep.cancel()
+    sweep.cancel()
