@@ -15,7 +15,7 @@ from report_rows import columns, reduced
 
 from headgate.queries import ReportError, run
 from headgate.queries.reports.workflows.clusters import clusters
-from headgate.queries.reports.workflows.sequences import arrange
+from headgate.queries.reports.workflows.sequences import arrange, frequent, ordered
 from headgate.queries.window import Window
 
 if TYPE_CHECKING:
@@ -151,6 +151,41 @@ def test_the_order_of_rows_is_irrelevant(drawn: list[Any], random: Any) -> None:
     whole = reduced("workflows", given_columns(drawn), WINDOW)
     assert reduced("workflows", given_columns(shuffled), WINDOW) == whole
     assert reduced("workflows", given_columns(drawn[::2] + drawn[1::2]), WINDOW) == whole
+
+
+@given(
+    drawn=st.lists(
+        st.tuples(
+            st.integers(0, 3).map(
+                lambda n: n << 62 | n % 2
+            ),  # two of them differ in the last bit only
+            st.booleans(),
+            st.integers(0, 3).map(lambda n: (n % 2) << 62 | n),
+            st.integers(0, 2),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_rows_are_ordered_by_every_bit_of_their_keys(drawn: list[Any]) -> None:
+    """Rows come as Python sorts them, also where the leading bits of actors and times are equal."""
+    keys = [
+        np.array(values, kind)
+        for values, kind in zip(zip(*drawn, strict=True), ("u8", "?", "i8", "i8"), strict=True)
+    ]
+    found = list(zip(*(key.tolist() for key in ordered(*keys)), strict=True))
+    assert found == sorted(drawn)
+
+
+@given(keys=st.lists(st.integers(0, 5), max_size=30), minimum=st.integers(1, 3))
+def test_keys_too_many_for_a_table_are_counted_alike(keys: list[int], minimum: int) -> None:
+    """Keys far apart are counted by sorting: the same keys, counts and numbers as of keys close together."""
+    close, far = np.array(keys, np.int64), np.array(keys, np.int64) << 40
+    names, counts, numbers = frequent(far, 5 << 40, minimum)
+    expected, expected_counts, expected_numbers = frequent(close, 5, minimum)
+    assert (names >> 40).tolist() == expected.tolist()
+    assert counts.tolist() == expected_counts.tolist()
+    assert numbers().tolist() == expected_numbers().tolist()
 
 
 def test_order_matters_to_a_pattern() -> None:

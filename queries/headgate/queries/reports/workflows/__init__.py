@@ -93,10 +93,11 @@ def _estimate(found: Sequences, number: float, squares: float) -> Estimate:
 
 def _rows(found: Sequences, level: Patterns, limit: int) -> list[Row]:
     chosen, names = _most_frequent(found, level, limit)
-    place = np.full(len(level.paths), -1)
+    place = np.full(len(level.paths) + 1, -1)
     place[chosen] = np.arange(len(chosen))
     which = place[level.which]
-    starts, which = level.starts[which >= 0], which[which >= 0]
+    starts = np.flatnonzero(which >= 0)
+    which = which[starts]
     length = level.paths.shape[1]
     n = len(chosen)
     well = sum(np.bincount(which, found.well[starts + i], n) for i in range(length)) / length
