@@ -19,16 +19,20 @@ class Columns(Mapping[str, "NDArray[Any]"]):
     The engine names no columns when there are no rows, so an empty result has every column, each of length 0.
     """
 
-    __slots__ = ("_columns", "rows")
+    __slots__ = ("_columns", "_sums", "rows")
 
     def __init__(self, columns: Mapping[str, NDArray[Any]]) -> None:
         self._columns = dict(columns)
+        self._sums: dict[str, float] = {}
         self.rows = len(next(iter(self._columns.values()))) if self._columns else 0
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if not self.rows and name not in self._columns:
             return np.empty(0)
         return self._columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return not self.rows or name in self._columns
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
@@ -38,15 +42,78 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
     def chosen(self, rows: NDArray[Any] | slice) -> Columns:
         """Return some of the rows: a mask, their numbers, or a slice."""
-        return Columns({name: values[rows] for name, values in self._columns.items()})
+        return _Chosen(self, rows)
 
     def sum(self, name: str) -> float:
         """Return the sum of a column; 0 without rows."""
+        if name not in self._sums:
+            self._sums[name] = self._total(name)
+        return self._sums[name]
+
+    def _total(self, name: str) -> float:
         return float(self[name].sum())
 
     def replaced(self, name: str, values: NDArray[Any]) -> Columns:
         """Return the same columns with another one in the place of `name`."""
-        return Columns({**self._columns, name: values})
+        return Columns({**self, name: values})
+
+
+class _Chosen(Columns):
+    """Some rows of other columns; a column is cut when it is first asked for, as few of them are."""
+
+    __slots__ = ("_source", "_which")
+
+    def __init__(self, source: Columns, which: NDArray[Any] | slice) -> None:
+        super().__init__({})
+        self._source, self._which = source, which
+        if isinstance(which, slice):
+            self.rows = len(range(*which.indices(source.rows)))
+        else:
+            self.rows = int(np.count_nonzero(which)) if which.dtype == bool else len(which)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._columns:
+            if not self.rows and name not in self._source:
+                return np.empty(0)
+            self._columns[name] = self._source[name][self._which]
+        return self._columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return not self.rows or name in self._source
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._source)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+
+class _Part(_Chosen):
+    """One of many parts, each a stretch of rows; a column's sums are made for all of them at once."""
+
+    __slots__ = ("_number", "_totals")
+
+    def __init__(self, source: Columns, which: slice, number: int, totals: _Totals) -> None:
+        super().__init__(source, which)
+        self._number, self._totals = number, totals
+
+    def _total(self, name: str) -> float:
+        return self._totals(name)[self._number]
+
+
+class _Totals:
+    """Sums of columns over stretches of rows that begin at `starts`."""
+
+    def __init__(self, columns: Columns, starts: NDArray[np.int64]) -> None:
+        self._columns, self._starts = columns, starts
+        self._found: dict[str, list[float]] = {}
+
+    def __call__(self, name: str) -> list[float]:
+        if name not in self._found:
+            values = self._columns[name]
+            counted = values.astype(np.int64) if values.dtype == bool else values
+            self._found[name] = np.add.reduceat(counted, self._starts).astype(float).tolist()
+        return self._found[name]
 
 
 def columns_of(result: QueryResult) -> Columns:
@@ -78,20 +145,28 @@ def _dtype(name: str) -> np.dtype[Any]:
     return np.dtype(object if name.startswith("U") else name)
 
 
-def parts(columns: Columns, *by: str) -> list[tuple[tuple[Any, ...], Columns]]:
-    """Return the rows of each different value of the columns `by`: (values, rows), in ascending order of values."""
+def parts(
+    columns: Columns, *by: str, ordered: str | None = None
+) -> list[tuple[tuple[Any, ...], Columns]]:
+    """Return the rows of each different value of the columns `by`: (values, rows), in ascending order of values.
+
+    The rows of a part are in their order in `columns`, or in that of the column `ordered`.
+    """
     if not columns.rows:
         return []
     keys = [_numbered(columns[name]) for name in by]
-    order = np.lexsort([place for _, place in reversed(keys)])
+    inner = [] if ordered is None else [columns[ordered]]
+    order = np.lexsort([*inner, *(place for _, place in reversed(keys))])
     places = np.column_stack([place[order] for _, place in keys])
     starts = np.flatnonzero(np.r_[True, (places[1:] != places[:-1]).any(axis=1)])
+    values = [distinct[places[starts, i]].tolist() for i, (distinct, _) in enumerate(keys)]
+    bounds = itertools.pairwise([*starts.tolist(), columns.rows])
     arranged = columns.chosen(order)
-    found = []
-    for start, end in itertools.pairwise([*starts.tolist(), columns.rows]):
-        label = tuple(distinct[places[start, i]] for i, (distinct, _) in enumerate(keys))
-        found.append((label, arranged.chosen(slice(start, end))))
-    return found
+    totals = _Totals(arranged, starts)
+    return [
+        (tuple(label), _Part(arranged, slice(*bound), number, totals))
+        for number, (*label, bound) in enumerate(zip(*values, bounds, strict=True))
+    ]
 
 
 def _numbered(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from headgate.queries.columns import Columns
+from headgate.queries import estimate
+from headgate.queries.columns import Columns, parts
 from headgate.queries.estimate import (
     Estimate,
     at_least,
@@ -20,7 +21,6 @@ from headgate.queries.estimate import (
     by_value,
     exactly,
     mean,
-    quantile,
     standard_deviation,
     total,
 )
@@ -109,8 +109,13 @@ def quantiles(buckets: Columns, shares: Sequence[float], moments: Columns) -> li
     if not calls.any():
         return None
     variance *= design_effect(moments)
-    draws = draws_of(moments)
-    return [ms(quantile(values, calls, variance, share, draws=draws)) for share in shares]
+    found = estimate.quantiles(values, calls, variance, shares, draws=draws_of(moments))
+    return [ms(one) for one in found]
+
+
+def by_operation(buckets: Columns) -> dict[tuple[Any, ...], Columns]:
+    """Return the buckets of each service and operation, ascending, which spares `cells` from sorting each."""
+    return dict(parts(buckets, "service", "operation", ordered="bucket"))
 
 
 def cells(buckets: Columns, shortest: float = 0.0, longest: float = np.inf) -> Any:
@@ -118,11 +123,12 @@ def cells(buckets: Columns, shortest: float = 0.0, longest: float = np.inf) -> A
 
     No duration lies outside what was measured, whatever the width of its bucket.
     """
-    index, position = np.unique(buckets["bucket"], return_inverse=True)
-    calls = np.bincount(position, weights=buckets["calls"]).astype(np.float64)
-    variance = np.bincount(position, weights=buckets["variance"]).astype(np.float64)
-    values = np.clip(bucket_value_ns(index.astype(np.int16)), shortest, longest)
-    return values, calls, variance
+    index, calls, variance = (buckets[name] for name in ("bucket", "calls", "variance"))
+    if not (index[1:] > index[:-1]).all():
+        index, position = np.unique(index, return_inverse=True)
+        calls, variance = (np.bincount(position, part) for part in (calls, variance))
+    values = np.clip(bucket_value_ns(index), shortest, longest)
+    return values, calls.astype(np.float64), variance.astype(np.float64)
 
 
 def ms(nanoseconds: Estimate) -> Estimate:

@@ -5,7 +5,7 @@ and what `headgate.queries.uncertain` reads. Every rate has the number of calls 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 
@@ -38,13 +38,14 @@ class Success:
 
 def success(outcomes: Columns) -> dict[str, Any]:
     """Return the fields of `Success`."""
+    ended = Ended.of(outcomes)
     return {
         "calls": calls_of(outcomes),
-        "success_count": calls_of(with_outcome(outcomes, "ok")),
-        "failure_count": calls_of(with_outcome(outcomes, "error", "timeout")),
+        "success_count": calls_of(ended.well),
+        "failure_count": calls_of(ended.failed),
         "timeout_count": calls_of(with_outcome(outcomes, "timeout")),
-        "success_rate": success_rate(outcomes),
-        "error_rate": error_rate(outcomes),
+        "success_rate": ended.success_rate(),
+        "error_rate": ended.error_rate(),
     }
 
 
@@ -70,12 +71,35 @@ def with_outcome(outcomes: Columns, *wanted: str) -> Columns:
 
 def success_rate(outcomes: Columns) -> Estimate | None:
     """Return the share of calls that ended well, None without calls."""
-    return _share(with_outcome(outcomes, "ok"), with_outcome(outcomes, "error", "timeout"))
+    return Ended.of(outcomes).success_rate()
 
 
 def error_rate(outcomes: Columns) -> Estimate | None:
     """Return the share of calls that failed, timeouts included; None without calls."""
-    return _share(with_outcome(outcomes, "error", "timeout"), with_outcome(outcomes, "ok"))
+    return Ended.of(outcomes).error_rate()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Calls, and which of them failed (timeouts included) and ended well."""
+
+    every: Columns
+    failed: Columns
+    well: Columns
+
+    @classmethod
+    def of(cls, outcomes: Columns) -> Self:
+        """Split the rows of outcomes."""
+        failed, well = with_outcome(outcomes, "error", "timeout"), with_outcome(outcomes, "ok")
+        return cls(outcomes, failed, well)
+
+    def success_rate(self) -> Estimate | None:
+        """Return the share of calls that ended well, None without calls."""
+        return _share(self.well, self.failed)
+
+    def error_rate(self) -> Estimate | None:
+        """Return the share of calls that failed, None without calls."""
+        return _share(self.failed, self.well)
 
 
 def _share(part: Columns, rest: Columns) -> Estimate | None:

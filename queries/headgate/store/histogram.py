@@ -43,8 +43,16 @@ def bucket_index(duration_ns: NDArray[np.uint64]) -> NDArray[np.int16]:
     return np.where(duration_ns == 0, np.int16(ZERO_BUCKET), index)
 
 
+def _centres() -> NDArray[np.float64]:
+    """Return 0 for the bucket of zeros, then the harmonic centre of each bucket's bounds, from -1 on."""
+    lower = np.exp2(np.arange(-1, LARGEST_NS.size, dtype=np.float64) / BUCKETS_PER_DOUBLING)
+    upper = np.exp2(np.arange(0, LARGEST_NS.size + 1, dtype=np.float64) / BUCKETS_PER_DOUBLING)
+    return np.insert(2 * lower * upper / (lower + upper), 0, 0.0)
+
+
+_CENTRES = _centres()
+
+
 def bucket_value_ns(index: NDArray[np.int16]) -> NDArray[np.float64]:
     """Return the duration that stands for each bucket, within RELATIVE_ERROR of each member."""
-    lower = np.exp2(index.astype(np.float64) / BUCKETS_PER_DOUBLING)
-    upper = np.exp2((index.astype(np.float64) + 1) / BUCKETS_PER_DOUBLING)
-    return np.where(index == ZERO_BUCKET, 0.0, 2 * lower * upper / (lower + upper))
+    return _CENTRES[np.maximum(index, -2).astype(np.int64) + 2]

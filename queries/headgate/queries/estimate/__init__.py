@@ -20,7 +20,7 @@ from headgate.queries.estimate.people import (
     people_total,
     probability,
 )
-from headgate.queries.estimate.quantiles import histogram, quantile, ranked
+from headgate.queries.estimate.quantiles import histogram, quantile, quantiles
 from headgate.queries.estimate.totals import count, mean, rate, standard_deviation, total
 
 __all__ = [
@@ -46,7 +46,7 @@ __all__ = [
     "people_total",
     "probability",
     "quantile",
-    "ranked",
+    "quantiles",
     "rate",
     "ratio",
     "standard_deviation",

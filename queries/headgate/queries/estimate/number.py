@@ -28,23 +28,23 @@ class Estimate:
 
     def scaled(self, factor: float) -> Estimate:
         """Return the estimate in another unit; a negative factor swaps the bounds."""
-        error, low, high = (
-            None if part is None else part * factor
-            for part in (self.standard_error, self.low, self.high)
-        )
-        if factor < 0:
-            low, high = high, low
-        return Estimate(
-            self.value * factor, None if error is None else abs(error), low, high, self.reason
-        )
+        error, low, high = self.standard_error, self.low, self.high
+        error = None if error is None else error * abs(factor)
+        low = None if low is None else low * factor
+        high = None if high is None else high * factor
+        bounds = (low, high) if factor >= 0 else (high, low)
+        return Estimate(self.value * factor, error, *bounds, self.reason)
 
     def rounded(self, digits: int) -> Estimate:
         """Return the estimate rounded to decimal digits."""
-        error, low, high = (
-            None if part is None else round(part, digits)
-            for part in (self.standard_error, self.low, self.high)
+        error, low, high = self.standard_error, self.low, self.high
+        return Estimate(
+            round(self.value, digits),
+            None if error is None else round(error, digits),
+            None if low is None else round(low, digits),
+            None if high is None else round(high, digits),
+            self.reason,
         )
-        return Estimate(round(self.value, digits), error, low, high, self.reason)
 
 
 def exactly(value: float) -> Estimate:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from headgate.queries.charts import Bars
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Reduced, Report
-from headgate.queries.durations import mean_ms, quantiles
+from headgate.queries.durations import by_operation, mean_ms, quantiles
 from headgate.queries.estimate import Estimate, at_least, exactly
-from headgate.queries.outcomes import calls_of, error_rate
+from headgate.queries.outcomes import Ended, calls_of
 from headgate.queries.periods import Periods, periods
 from headgate.queries.reports.compare.judge import (
     Difference,
     of_calls,
+    of_endings,
     of_error_rates,
     of_means,
     of_quantiles,
@@ -39,49 +40,58 @@ def asks(params: CompareParams, window: Window) -> Mapping[str, Ask]:
     return {"other": other(params, window)}
 
 
+class _Counted:
+    """The periods of one side whose calls are compared: those within its window, all of them where none is."""
+
+    def __init__(self, grid: Periods) -> None:
+        self._grid = grid
+        self._chosen = grid.whole if grid.whole.any() else np.ones(len(grid), bool)
+        lasts = np.diff(grid.edges_s)[self._chosen]
+        self.window_days = grid.window.days
+        self.days = float(lasts.sum()) / 86400 if grid.whole.any() else grid.window.days
+
+    def calls(self, usage: Columns) -> NDArray[np.float64]:
+        """Return the calls of each period."""
+        position = self._grid.index(usage["period_s"].astype(np.int64))
+        counted = np.bincount(position, usage["calls"], len(self._grid)).astype(np.float64)
+        return counted[self._chosen]
+
+
 @dataclass(frozen=True, slots=True)
 class _Side:
     """The columns of one side, whole or of one operation."""
 
-    usage: Columns
+    ended: Ended
     moments: Columns
     buckets: Columns
     users: Estimate
-    grid: Periods
+    counted: _Counted
 
     def calls_per_day(self) -> Estimate:
         """Return the calls of the window by its days."""
-        return calls_of(self.usage).scaled(1 / self.grid.window.days).rounded(4)
-
-    def whole_periods(self) -> NDArray[np.float64]:
-        """Return the calls of each period that lies in the window, of all of them where none does."""
-        position = self.grid.index(self.usage["period_s"].astype(np.int64))
-        counted = np.bincount(position, self.usage["calls"], len(self.grid)).astype(np.float64)
-        return counted[self._chosen()]
-
-    def days(self) -> float:
-        """Return how long those periods are together."""
-        lasts = np.diff(self.grid.edges_s)[self._chosen()]
-        return float(lasts.sum()) / 86400 if self.grid.whole.any() else self.grid.window.days
-
-    def _chosen(self) -> NDArray[np.bool_]:
-        return self.grid.whole if self.grid.whole.any() else np.ones(len(self.grid), bool)
+        return calls_of(self.ended.every).scaled(1 / self.counted.window_days).rounded(4)
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Compare every metric of every operation; rows by what chance explains least."""
     params, beside = context.params, context.beside["other"]
     grid = periods(beside, context.periods.step, context.zone, params.week_start)
+    counted = _Counted(context.periods), _Counted(grid)
     theirs = {name: columns[f"other.{name}"] for name in ("usage", "moments", "buckets", "users")}
     ours = {name: columns[name] for name in theirs}
-    pairs = _paired(ours, theirs, (context.periods, grid), params)
+    pairs = _paired(ours, theirs, counted, params)
+    failing = of_endings([(a.ended, b.ended) for _, a, b in pairs])
+    found = [
+        (label, both)
+        for (label, a, b), judged in zip(pairs, failing, strict=True)
+        for both in _compared(a, b, judged)
+    ]
     rows = []
-    found = [(label, both) for label, a, b in pairs for both in _compared(a, b)]
     for (label, both), q in zip(found, _discoveries([b for _, b in found]), strict=True):
         verdict = both.verdict(q, params.significance)
         rows.append(Row(service=label[0], operation=label[1], **both.fields(), verdict=verdict))
-    every = _whole(ours, context.periods), _whole(theirs, grid)
-    whole = _compared(*every)
+    every = _whole(ours, counted[0]), _whole(theirs, counted[1])
+    whole = _compared(*every, of_error_rates(ours["usage"], theirs["usage"]))
     metrics = [
         Metric(**both.fields(), verdict=both.verdict(q, params.significance))
         for both, q in zip(whole, _discoveries(whole), strict=True)
@@ -107,7 +117,7 @@ def _order(row: Row) -> tuple[Any, ...]:
 def _paired(
     ours: Mapping[str, Columns],
     theirs: Mapping[str, Columns],
-    grids: tuple[Periods, Periods],
+    counted: tuple[_Counted, _Counted],
     params: CompareParams,
 ) -> list[tuple[tuple[str, str], _Side, _Side]]:
     """Return operations of both sides by what they have in common, which need not be service or operation."""
@@ -118,10 +128,11 @@ def _paired(
         return label[1:] if params.against_service else label
 
     sides = [
-        {key(label): (label, side) for label, side in _sides(columns, grid).items()}
-        for columns, grid in zip((ours, theirs), grids, strict=True)
+        {key(label): (label, side) for label, side in _sides(columns, one).items()}
+        for columns, one in zip((ours, theirs), counted, strict=True)
     ]
-    empty = [_Side(_NOTHING, _NOTHING, _NOTHING, exactly(0), grid) for grid in grids]
+    none = Ended.of(_NOTHING)
+    empty = [_Side(none, _NOTHING, _NOTHING, exactly(0), one) for one in counted]
     found = []
     for common in sorted(sides[0].keys() | sides[1].keys()):
         label = (sides[0].get(common) or sides[1][common])[0]
@@ -130,30 +141,28 @@ def _paired(
     return found
 
 
-def _sides(columns: Mapping[str, Columns], grid: Periods) -> dict[tuple[Any, ...], _Side]:
+def _sides(columns: Mapping[str, Columns], counted: _Counted) -> dict[tuple[Any, ...], _Side]:
     """Return every operation's columns."""
-    split = {
-        name: dict(parts(columns[name], "service", "operation"))
-        for name in ("usage", "moments", "buckets")
-    }
+    moments = dict(parts(columns["moments"], "service", "operation"))
+    buckets = by_operation(columns["buckets"])
     users = columns["users"]
     people = dict(parts(users.chosen(users["whole"] == 0), "service", "operation"))
     return {
         label: _Side(
-            usage,
-            split["moments"].get(label, _NOTHING),
-            split["buckets"].get(label, _NOTHING),
+            Ended.of(usage),
+            moments.get(label, _NOTHING),
+            buckets.get(label, _NOTHING),
             _distinct(people.get(label, _NOTHING), usage),
-            grid,
+            counted,
         )
-        for label, usage in split["usage"].items()
+        for label, usage in parts(columns["usage"], "service", "operation")
     }
 
 
-def _whole(columns: Mapping[str, Columns], grid: Periods) -> _Side:
+def _whole(columns: Mapping[str, Columns], counted: _Counted) -> _Side:
     users, usage = columns["users"], columns["usage"]
     people = _distinct(users.chosen(users["whole"] == 1), usage)
-    return _Side(usage, columns["moments"], columns["buckets"], people, grid)
+    return _Side(Ended.of(usage), columns["moments"], columns["buckets"], people, counted)
 
 
 def _distinct(users: Columns, usage: Columns) -> Estimate:
@@ -205,8 +214,8 @@ def _rounded(value: float | None, digits: int = 6) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _compared(ours: _Side, theirs: _Side) -> list[_Both]:
-    """Return every metric of both sides."""
+def _compared(ours: _Side, theirs: _Side, failing: Difference) -> list[_Both]:
+    """Return every metric of both sides; `failing` is what is said of their error rates."""
     sides = (ours, theirs)
     shares = tuple(QUANTILES.values())
     timed = [(side.buckets, side.moments) for side in sides]
@@ -216,12 +225,7 @@ def _compared(ours: _Side, theirs: _Side) -> list[_Both]:
     judged = of_quantiles(timed[0], timed[1], shares)
     return [
         _Both("calls_per_day", ours.calls_per_day(), theirs.calls_per_day(), _calls(ours, theirs)),
-        _Both(
-            "error_rate",
-            error_rate(ours.usage),
-            error_rate(theirs.usage),
-            of_error_rates(ours.usage, theirs.usage),
-        ),
+        _Both("error_rate", ours.ended.error_rate(), theirs.ended.error_rate(), failing),
         _Both(
             "mean_ms",
             mean_ms(ours.moments),
@@ -242,8 +246,8 @@ def _compared(ours: _Side, theirs: _Side) -> list[_Both]:
 
 
 def _calls(ours: _Side, theirs: _Side) -> Difference:
-    days = (ours.days(), theirs.days())
-    return of_calls(ours.whole_periods(), theirs.whole_periods(), days)
+    periods_of = [side.counted.calls(side.ended.every) for side in (ours, theirs)]
+    return of_calls(periods_of[0], periods_of[1], (ours.counted.days, theirs.counted.days))
 
 
 REPORT = Report(

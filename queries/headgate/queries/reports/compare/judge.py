@@ -13,8 +13,8 @@ from scipy import special
 
 from headgate.queries.columns import Columns
 from headgate.queries.durations import cells
-from headgate.queries.estimate import Estimate, difference, mean, quantile, rate
-from headgate.queries.outcomes import with_outcome
+from headgate.queries.estimate import Estimate, difference, mean, quantiles, rate
+from headgate.queries.outcomes import Ended
 from headgate.queries.significance import effective, over_represented
 from headgate.queries.uncertain import design_effect, variance_of
 
@@ -79,27 +79,32 @@ def _tested(value: float, error: float, freedom: float) -> Difference:
 
 def of_error_rates(ours: Columns, theirs: Columns) -> Difference:
     """Compare shares of failed calls: interval of Newcombe (1998), twice the smaller tail of Fisher's test (1922)."""
-    both = [_failures(side) for side in (ours, theirs)]
-    if not all(size for _, size in both):
-        return Difference(0.0)
-    (failed, n), (other, m) = both
+    return of_endings([(Ended.of(ours), Ended.of(theirs))])[0]
+
+
+def of_endings(pairs: Sequence[tuple[Ended, Ended]]) -> list[Difference]:
+    """Compare many shares of failed calls as `of_error_rates` does: testing all at once costs little more than one."""
+    counts = np.array([(*_failures(ours), *_failures(theirs)) for ours, theirs in pairs])
+    failed, n, other, m = counts.reshape(-1, 4).T
     tails = over_represented([failed, other], [n, m], [other, failed], [m, n])
-    p = min(2 * float(tails.min()), 1.0)
-    return _between(_error_rate(ours), _error_rate(theirs), p)
+    p = np.minimum(2 * tails.min(axis=0), 1.0)
+    return [
+        Difference(0.0) if np.isnan(chance) else _between(_rate(ours), _rate(theirs), chance)
+        for (ours, theirs), chance in zip(pairs, p.tolist(), strict=True)
+    ]
 
 
-def _error_rate(outcomes: Columns) -> Estimate:
-    failed, well = with_outcome(outcomes, "error", "timeout"), with_outcome(outcomes, "ok")
+def _rate(ended: Ended) -> Estimate:
+    failed, well = ended.failed, ended.well
     calls = failed.sum("calls") + well.sum("calls")
     return rate(failed.sum("calls"), calls, _squares(failed), _squares(well))
 
 
-def _failures(outcomes: Columns) -> tuple[float, float]:
+def _failures(ended: Ended) -> tuple[float, float]:
     """Return effective numbers of failed calls and of all."""
-    calls = outcomes.sum("calls")
-    size = float(effective(calls, _squares(outcomes)))
-    failed = with_outcome(outcomes, "error", "timeout").sum("calls")
-    return (failed / calls * size if calls else 0.0), size
+    calls = ended.every.sum("calls")
+    size = float(effective(calls, _squares(ended.every)))
+    return (ended.failed.sum("calls") / calls * size if calls else 0.0), size
 
 
 def _squares(columns: Columns) -> float:
@@ -137,11 +142,8 @@ def of_quantiles(
         if not calls.any():
             return [Difference(0.0)] * len(shares)
         sides.append((values, calls, variance * design_effect(moments) + calls))
-    found = []
-    for share in shares:
-        a, b = (quantile(v, n, spread, share).scaled(_NS_TO_MS) for v, n, spread in sides)
-        found.append(_between(a, b))
-    return found
+    found = (quantiles(*side, shares) for side in sides)
+    return [_between(a.scaled(_NS_TO_MS), b.scaled(_NS_TO_MS)) for a, b in zip(*found, strict=True)]
 
 
 def _between(ours: Estimate, theirs: Estimate, p_value: float | None = None) -> Difference:

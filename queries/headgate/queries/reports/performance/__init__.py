@@ -13,6 +13,7 @@ from headgate.queries.durations import (
     BOUNDED,
     PERCENTILES,
     Durations,
+    by_operation,
     cells,
     durations,
     mean_ms,
@@ -83,8 +84,8 @@ def asks(params: SteppedParams, window: Window) -> Mapping[str, Ask]:
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Turn moments and buckets into statistics; rows by total time, most first."""
     moments, buckets = columns["moments"], columns["buckets"]
-    by_label = dict(parts(buckets, "service", "operation"))
-    before = dict(parts(columns["before.buckets"], "service", "operation"))
+    by_label = by_operation(buckets)
+    before = by_operation(columns["before.buckets"])
     earlier = dict(parts(columns["before.moments"], "service", "operation"))
     nothing = Columns({})
     memory = dict(parts(columns["memory"], "service", "operation"))

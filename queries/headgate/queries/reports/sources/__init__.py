@@ -15,7 +15,7 @@ from annotated_types import Gt
 from headgate.queries.charts import Bars, Scatter, Share
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
-from headgate.queries.durations import BOUNDED, durations
+from headgate.queries.durations import BOUNDED, by_operation, durations
 from headgate.queries.estimate import Estimate, at_least, exactly, total
 from headgate.queries.outcomes import calls_of, error_rate, success_rate, verdict, with_outcome
 from headgate.queries.significance import effective, wilson_low
@@ -106,9 +106,9 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     del context
     outcomes, moments = columns["outcomes"], columns["moments"]
     by_label = {
-        name: dict(parts(columns[name], "service", "operation"))
-        for name in ("moments", "buckets", "answers")
+        name: dict(parts(columns[name], "service", "operation")) for name in ("moments", "answers")
     }
+    by_label["buckets"] = by_operation(columns["buckets"])
     seen = {  # queries in order of time: the latest that knows the source says
         label: int(part["last_ns"].max())
         for query in ("earlier.seen", "seen", "answers")
