@@ -12,20 +12,19 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from headgate.store.errors import StoreError
+from headgate.store.parts import part_settings, set_part_settings, with_part_settings
 
 if TYPE_CHECKING:
     from headgate.store.client import Store
 
-_RECORD = """
-CREATE TABLE IF NOT EXISTS schema_migration
+_RECORD = """CREATE TABLE IF NOT EXISTS schema_migration
 (
     Version UInt32,
     Name String,
     AppliedAt DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
 )
 ENGINE = ReplacingMergeTree
-ORDER BY Version
-"""
+ORDER BY Version"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,8 @@ def migrate(store: Store) -> list[Migration]:
     """
     store.create_database()
     client = store.client()
-    client.command(_RECORD)
+    settings = part_settings(store)
+    client.command(with_part_settings(_RECORD, settings))
     rows = client.query("SELECT DISTINCT Version FROM schema_migration").result_rows
     applied = {version for (version,) in rows}
     known = migrations()
@@ -73,10 +73,11 @@ def migrate(store: Store) -> list[Migration]:
     missing = [m for m in known if m.version not in applied]
     for migration in missing:
         for statement in migration.statements:
-            client.command(statement)
+            client.command(with_part_settings(statement, settings))
         # As SQL: the first columnar insert of a process costs half a second of imports.
         client.command(
             "INSERT INTO schema_migration (Version, Name) VALUES ({version:UInt32}, {name:String})",
             parameters={"version": migration.version, "name": migration.name},
         )
+    set_part_settings(store)
     return missing
