@@ -13,7 +13,9 @@ from opentelemetry import baggage, propagate
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context, attach, get_current
 from opentelemetry.instrumentation.asgi import asgi_getter
+from opentelemetry.instrumentation.wsgi import wsgi_getter
 from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import default_getter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -23,7 +25,7 @@ from headgate.instrumentation.boundaries import inherit
 from headgate.instrumentation.identity import Identity, current, known, serving, within
 from headgate.instrumentation.processors import SpanIdentity
 from headgate.instrumentation.propagator import IdentityPropagator, ensure
-from headgate.instrumentation.sources import Request, claim, first, parse
+from headgate.instrumentation.sources import Request, claim, cookie, first, parse
 
 
 def token(payload):
@@ -73,6 +75,19 @@ def test_no_header_can_do_harm(text):
         found.encode()
 
 
+PIECES = st.sampled_from(["uid", "xuid", "uid2", "ann", "bob", "=", ";", "; ", " ", '"', "é"])
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_a_cookie_is_found_wherever_it_stands(header):
+    """Looking for a cookie finds what looking at each of them finds: the first of that name."""
+    pairs = [pair.partition("=") for pair in header.split(";")]
+    wanted = next((value.strip() for key, _, value in pairs if key.strip() == "uid"), "")
+    if len(wanted) > 1 and wanted[0] == wanted[-1] == '"':
+        wanted = wanted[1:-1]
+    assert cookie(header, "uid") == wanted
+
+
 @given(st.recursive(st.none() | st.text() | st.integers() | st.floats(), st.lists))
 def test_no_token_can_do_harm(payload):
     """Any payload gives a claim or nothing."""
@@ -116,6 +131,41 @@ def test_an_asgi_request_is_read_as_it_is(monkeypatch, kind):
     assert found == Identity("ann", "é")
 
 
+@pytest.mark.parametrize(
+    ("users", "sessions", "wanted"),
+    [
+        ("cookie:uid", "cookie:sid", Identity("ann", "é1")),
+        ("header:X-Account", "cookie:sid", Identity("bob", "é1")),
+        ("cookie:uid", "", Identity("ann", "")),
+        ("", "header:X-Account", Identity("", "bob")),
+        ("header:X-None,cookie:uid", "cookie:none", Identity("ann", "")),
+        ("header:X-Long", "cookie:sid", Identity("l" * 256, "é1")),
+        ("", "", Identity()),
+    ],
+)
+@pytest.mark.parametrize("kind", ["wsgi", "asgi", "mapping"])
+def test_every_carrier_says_the_same(monkeypatch, kind, users, sessions, wanted):
+    """From a WSGI environ, an ASGI scope and plain headers the same user and session are read."""
+    headers = {"cookie": "a=1; uid=ann; sid=é1", "x-account": " bob ", "x-long": "l" * 300}
+    carriers = {
+        "wsgi": {
+            "wsgi.url_scheme": "http",
+            **{f"HTTP_{name.upper().replace('-', '_')}": text for name, text in headers.items()},
+        },
+        "asgi": {
+            "asgi": {},
+            "headers": [(name.encode(), text.encode("latin-1")) for name, text in headers.items()],
+        },
+        "mapping": headers,
+    }
+    getters = {"wsgi": wsgi_getter, "asgi": asgi_getter, "mapping": default_getter}
+    monkeypatch.setenv("HEADGATE_USER_FROM", users)
+    monkeypatch.setenv("HEADGATE_SESSION_FROM", sessions)
+    context = IdentityPropagator().extract(carriers[kind], Context(), getters[kind])
+    assert current(context) == wanted
+    assert baggage.get_all(context) == known(context)
+
+
 def test_identity_stays_here_when_told(monkeypatch):
     """With HEADGATE_PROPAGATE=false a user found in a cookie is not sent to other services."""
     found, context = extract(
@@ -137,9 +187,21 @@ def test_a_thread_does_not_serve_the_next_request_for_the_last_user(monkeypatch)
     assert found == Identity()
 
 
+def cookies(*, propagate):
+    """Return a propagator that takes user and session from cookies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADGATE_USER_FROM", "cookie:uid")
+        patch.setenv("HEADGATE_SESSION_FROM", "cookie:sid")
+        patch.setenv("HEADGATE_PROPAGATE", str(propagate))
+        return IdentityPropagator()
+
+
+SENDS, KEEPS = cookies(propagate=True), cookies(propagate=False)
 NAMES = st.sampled_from(["", "ann", "bob"])
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["identify", "serve", "receive"]), NAMES, NAMES, st.booleans()),
+    st.tuples(
+        st.sampled_from(["identify", "serve", "request", "receive"]), NAMES, NAMES, st.booleans()
+    ),
     max_size=5,
 )
 
@@ -154,6 +216,14 @@ def test_whatever_led_here_a_span_has_the_current_identity(steps):
             context = within(context, identity, propagate=sent)
         elif kind == "serve":
             context = serving(context, identity, propagate=sent)
+        elif kind == "request":
+            environ = {"wsgi.url_scheme": "http", "HTTP_COOKIE": f"uid={user}; sid={session}"}
+            before, after = context, (SENDS if sent else KEEPS).extract(environ, context)
+            assert current(after) == current(serving(before, identity, propagate=sent))
+            assert baggage.get_all(after) == baggage.get_all(
+                serving(before, identity, propagate=sent)
+            )
+            context = after
         else:
             context = baggage.set_baggage("user.id", user, context)
             context = baggage.set_baggage("session.id", session, context)

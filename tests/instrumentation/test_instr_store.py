@@ -139,6 +139,8 @@ def _drive(address: str, folder: Path, environment: Any) -> None:
         check=True,
         timeout=120,
     )
+    doctor = [BIN / "python", "-m", "headgate.instrumentation", "doctor"]
+    subprocess.run(doctor, env=environment(address), check=True, timeout=60, capture_output=True)
     queue = of("celery", CELERY_FOLDER=str(folder))
     worker = subprocess.Popen(
         [wrapped[0], BIN / "celery", "-A", "celery_app", "worker", *WORKER],
@@ -208,6 +210,14 @@ def test_flask_is_stored(stored):
     assert {row["UserId"] for row in requests} == {"flask-user"}
     assert sorted(row["Outcome"] for row in requests) == ["error", "ok", "ok"]
     assert all(row["Duration"] > 0 for row in requests)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_check_is_no_use(stored):
+    """What the doctor sends is stored as a span, and counts as a use of nothing."""
+    assert [row["SpanName"] for row in stored["spans"] if row["ServiceName"] == "headgate-doctor"]
+    assert not uses(stored, ServiceName="headgate-doctor")
 
 
 @pytest.mark.slow
@@ -283,7 +293,9 @@ def test_an_event_from_a_shell_is_stored(stored):
 def test_parents_are_linked(stored):
     """Every parent that is named is stored too, in the same trace, across services and processes."""
     spans = {row["SpanId"]: row for row in stored["spans"]}
-    children = [row for row in stored["spans"] if row["ParentSpanId"]]
+    # The doctor's span names a parent that is nowhere, so as not to be an entry.
+    asked = [row for row in stored["spans"] if row["ServiceName"] != "headgate-doctor"]
+    children = [row for row in asked if row["ParentSpanId"]]
     assert len(children) > 10
     for row in children:
         assert spans[row["ParentSpanId"]]["TraceId"] == row["TraceId"], row

@@ -50,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         "doctor",
         help="what is instrumented, what is missing, and whether data arrives",
         description="Run it in the application's environment, with the application's variables. "
-        "Exit code 2 when something needs attention. Sends one span called headgate.doctor.",
+        "Exit code 2 when something needs attention. Sends one span called headgate.doctor, "
+        "which no report counts as a use.",
     )
     checks.add_argument("--json", action="store_true", help="print the findings as JSON")
     checks.add_argument("--no-send", action="store_true", help="do not send a span")

@@ -204,13 +204,20 @@ class _Complaints(logging.Handler):
 
 
 def _span() -> object:
+    from opentelemetry import trace
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
 
     tracers = TracerProvider(
         resource=Resource.create({"service.name": "headgate-doctor"}), shutdown_on_exit=False
     )
-    span = tracers.get_tracer("headgate.doctor").start_span("headgate.doctor")
+    # With a parent, which is nowhere, it enters no service: no report takes a check for a use.
+    ids = tracers.id_generator
+    caller = trace.SpanContext(
+        ids.generate_trace_id(), ids.generate_span_id(), True, trace.TraceFlags(1)
+    )
+    context = trace.set_span_in_context(trace.NonRecordingSpan(caller))
+    span = tracers.get_tracer("headgate.doctor").start_span("headgate.doctor", context)
     span.end()
     return span
 

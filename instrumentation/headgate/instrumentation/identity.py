@@ -17,13 +17,14 @@ from opentelemetry.trace import Span, get_current_span
 from headgate.instrumentation.attributes import SESSION_ID, USER_ID
 from headgate.instrumentation.encodable import encodable
 
-_LIMIT = 256
-_KEY = create_key("headgate-identity")
-KNOWN = create_key("headgate-identity-attributes")
-"""Under this key a context has the attributes of whoever acts in it, if both parts were set here."""
-# Where a context keeps its baggage. The key has no public name, and by the front door user and
-# session would each copy the baggage and the context once more, on every request.
-(_BAGGAGE,) = baggage.set_baggage(USER_ID, "", Context())
+LIMIT = 256
+"""Characters of an identifier."""
+HERE = create_key("headgate-identity")
+"""Under this key a context has the attributes of who was set in this process; not to be changed."""
+(BAGGAGE,) = baggage.set_baggage(USER_ID, "", Context())
+"""Under this key a context has its baggage."""
+# The key has no public name, and by the front door user and session would each copy the baggage and the
+# context once more, on every request.
 
 
 class Identity(NamedTuple):
@@ -37,14 +38,14 @@ NOBODY = Identity()
 
 
 def identifier(value: object) -> str:
-    """`value` as an identifier: text of at most 256 characters, empty for None."""
+    """`value` as an identifier: text of at most LIMIT characters, empty for None."""
     if value is None:
         return ""
-    text = (value if type(value) is str else str(value)).strip()[:_LIMIT]
+    text = (value if type(value) is str else str(value)).strip()[:LIMIT]
     return text if text.isascii() else encodable(text)
 
 
-def attributes(identity: Identity) -> dict[str, str]:
+def attributes(identity: tuple[str, str]) -> dict[str, str]:
     """Return the attributes that say so."""
     user, session = identity
     if user and session:
@@ -55,21 +56,22 @@ def attributes(identity: Identity) -> dict[str, str]:
 
 
 def known(context: Context) -> dict[str, str]:
-    """Return the attributes of whoever acts in `context`; not to be changed."""
-    # Prepared once for a request and not for each of its spans.
-    found: dict[str, str] | None = context.get(KNOWN)  # type: ignore[assignment]  # set by `_set` only
-    return attributes(current(context)) if found is None else found
+    """Return the attributes of whoever acts in `context`: set here, else received; not to be changed."""
+    here = _here(context)
+    sent = context.get(BAGGAGE)
+    if not sent or sent is here or len(here) == len(NOBODY):
+        return here
+    return {**attributes(received(context)), **here}
 
 
 def local(context: Context) -> Identity:
     """Return the identity set in this process, ignoring what came over the network."""
-    found = context.get(_KEY)
-    return found if type(found) is Identity else NOBODY
+    return _identity(_here(context))
 
 
 def received(context: Context) -> Identity:
     """Return the identity in the baggage of `context`, which a caller may have sent."""
-    sent = context.get(_BAGGAGE)
+    sent = context.get(BAGGAGE)
     if not isinstance(sent, dict) or not sent:
         return NOBODY
     return Identity(identifier(sent.get(USER_ID)), identifier(sent.get(SESSION_ID)))
@@ -77,48 +79,46 @@ def received(context: Context) -> Identity:
 
 def current(context: Context | None = None) -> Identity:
     """Return the identity in `context` (default: the current one): set here, else received."""
-    if context is None:
-        context = get_current()
-    here = local(context)
-    if here.user and here.session:
-        return here
-    there = received(context)
-    if there is NOBODY:
-        return here
-    return Identity(here.user or there.user, here.session or there.session)
+    return _identity(known(get_current() if context is None else context))
 
 
 def within(context: Context, identity: Identity, *, propagate: bool) -> Context:
     """Return `context` with the known parts of `identity` set, in the baggage too if it propagates."""
-    before = current(context)
-    after = Identity(identity.user or before.user, identity.session or before.session)
-    return _set(context, after, identity if propagate else NOBODY)
+    told = attributes(identity)
+    return _set(context, {**known(context), **told}, told if propagate else {})
 
 
-def serving(context: Context, found: Identity, *, propagate: bool) -> Context:
-    """Return `context` for a request of whoever was `found`, else of whom its baggage names.
+def serving(context: Context, found: tuple[str, str], *, propagate: bool) -> Context:
+    """Return `context` for a request of the user and session `found`, else of those its baggage names.
 
     Whoever the thread worked for before is not who asks now.
     """
-    asks = found
-    if context.get(_BAGGAGE):
-        sent = received(context)
-        asks = Identity(found.user or sent.user, found.session or sent.session)
-    if asks == context.get(_KEY, NOBODY):
+    asks = told = attributes(found)
+    if context:
+        if context.get(BAGGAGE):
+            asks = {**attributes(received(context)), **told}
+        if asks == _here(context):
+            return context
+    elif not told:
         return context
-    return _set(context, asks, found if propagate else NOBODY)
+    return _set(context, asks, told if propagate else {})
 
 
-def _set(context: Context, here: Identity, sent: Identity) -> Context:
-    """Return `context` with `here` as its identity and the known parts of `sent` in its baggage."""
-    who = attributes(here)
-    told = who if sent is here else attributes(sent)
-    known = who if len(who) == len(here) else None
+def _set(context: Context, here: dict[str, str], told: dict[str, str]) -> Context:
+    """Return `context` with `here` as its identity and `told` in its baggage."""
     if not told:
-        return Context({**context, _KEY: here, KNOWN: known})
-    before: dict[str, object] = context.get(_BAGGAGE) or {}  # type: ignore[assignment]  # OpenTelemetry's own
-    baggage_now = {**before, **told} if before else told
-    return Context({**context, _KEY: here, KNOWN: known, _BAGGAGE: baggage_now})
+        return Context({**context, HERE: here})
+    before: dict[str, object] = context.get(BAGGAGE) or {}  # type: ignore[assignment]  # OpenTelemetry's own
+    return Context({**context, HERE: here, BAGGAGE: {**before, **told} if before else told})
+
+
+def _here(context: Context) -> dict[str, str]:
+    found: dict[str, str] = context.get(HERE, {})  # type: ignore[assignment]  # set by `_set` only
+    return found
+
+
+def _identity(found: dict[str, str]) -> Identity:
+    return Identity(found.get(USER_ID, ""), found.get(SESSION_ID, "")) if found else NOBODY
 
 
 def mark(identity: Identity, context: Context | None = None) -> None:

@@ -9,7 +9,8 @@ from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWrit
 from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 
-from headgate.instrumentation.identity import KNOWN, known
+from headgate.instrumentation.attributes import SESSION_ID, USER_ID
+from headgate.instrumentation.identity import HERE, known
 from headgate.instrumentation.quiet import problem
 from headgate.instrumentation.spans import write
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MARK = "_headgate_identity"
+_BOTH = 2
 
 
 # Where a context keeps its span; the key has no public name.
@@ -32,15 +34,26 @@ class SpanIdentity(SpanProcessor):
             context = get_current() if parent_context is None else parent_context
             # Between two requests a processor's caches have seen other work: what counts in here is
             # how many functions are called, so some are written out.
+            if not context:
+                return
             parent: Any = context.get(_SPAN)
             if parent is not None and parent.is_recording():
                 # A plain attribute is the cheapest link, and it lives exactly as long as the span.
                 span._headgate_entry = getattr(parent, "_headgate_entry", parent)  # type: ignore[attr-defined]  # noqa: SLF001  # ours, on their object
-            found: Any = context.get(KNOWN)
-            if found is None and context:
+            found: Any = context.get(HERE)
+            if found is None or len(found) < _BOTH:
                 found = known(context)
             if found:
-                write(span, found, replace=False)
+                try:
+                    inner: Any = span._attributes._dict  # type: ignore[union-attr]  # noqa: SLF001  # see `write`
+                except AttributeError:
+                    # A later SDK may keep them elsewhere.
+                    inner = None
+                if inner is None or USER_ID in inner or SESSION_ID in inner:
+                    present = span.attributes or {}
+                    write(span, {name: found[name] for name in found if name not in present})
+                else:
+                    inner.update(found)
         except Exception as error:  # noqa: BLE001  # telemetry never breaks its host
             problem("a span's identity", error)
 

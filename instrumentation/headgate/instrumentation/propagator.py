@@ -8,6 +8,7 @@ the propagator `headgate`; it must come after `baggage`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import propagate
@@ -22,10 +23,14 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 
-from headgate.instrumentation.identity import NOBODY, Identity, serving
+from headgate.instrumentation.attributes import SESSION_ID, USER_ID
+from headgate.instrumentation.carriers import WSGI, Carried, Pair
+from headgate.instrumentation.identity import BAGGAGE, HERE, LIMIT, NOBODY, identifier, serving
 from headgate.instrumentation.quiet import problem
 from headgate.instrumentation.settings import read
-from headgate.instrumentation.sources import Request, first, parse
+from headgate.instrumentation.sources import Place, Source, cookie, first, parse
+
+Finder = Callable[[Any, Getter[Any]], tuple[str, str]]
 
 
 class IdentityPropagator(TextMapPropagator):
@@ -33,8 +38,8 @@ class IdentityPropagator(TextMapPropagator):
 
     def __init__(self) -> None:
         settings = read()
-        self._users = parse(settings.user_from)
-        self._sessions = parse(settings.session_from)
+        self._find = _finder(parse(settings.user_from), parse(settings.session_from))
+        self._environ = self._find.environ if isinstance(self._find, Pair) else None
         self._propagate = settings.propagate
 
     def extract(
@@ -46,9 +51,26 @@ class IdentityPropagator(TextMapPropagator):
         """Run in the application's thread: must not raise."""
         if context is None:
             context = get_current()
+        request: Any = carrier
         try:
-            found = self._found(carrier, getter) if self._users or self._sessions else NOBODY
-            return serving(context, found, propagate=self._propagate)
+            # A request finds the processor's caches full of other work: there each function called
+            # costs more than what it does. So what most requests need is written out.
+            places = self._environ
+            if places is None or type(request) is not dict or WSGI not in request:
+                user, session = self._find(carrier, getter)
+            else:
+                user_header, user_cookie, session_header, session_cookie = places
+                user = request.get(user_header, "")
+                session = request.get(session_header, "")
+                user = cookie(user, user_cookie) if user_cookie else user.strip()
+                session = cookie(session, session_cookie) if session_cookie else session.strip()
+                if len(user) + len(session) > LIMIT or not (user.isascii() and session.isascii()):
+                    user, session = identifier(user), identifier(session)
+            blank = not context or not (HERE in context or BAGGAGE in context)
+            if blank and user and session and self._propagate:
+                both = {USER_ID: user, SESSION_ID: session}
+                return Context({**context, HERE: both, BAGGAGE: both})
+            return serving(context, (user, session), propagate=self._propagate)
         except Exception as error:  # noqa: BLE001  # telemetry never breaks its host
             problem("reading a request", error)
             return context
@@ -66,32 +88,28 @@ class IdentityPropagator(TextMapPropagator):
         """None: nothing is injected."""
         return set()
 
-    def _found(self, carrier: CarrierT, getter: Getter[CarrierT]) -> Identity:
-        request = _Carried(carrier, getter)
-        return Identity(first(self._users, request), first(self._sessions, request))
+
+def _finder(users: tuple[Source, ...], sessions: tuple[Source, ...]) -> Finder:
+    """Return what finds the identifiers of a user and a session in a carrier."""
+    match users, sessions:
+        case (), ():
+            return _nobody
+        case (Place() as user,), (Place() as session,):
+            return Pair(user, session)
+        case (Place() as user,), ():
+            return Pair(user, None)
+        case (), (Place() as session,):
+            return Pair(None, session)
+
+    def find(carrier: Any, getter: Getter[Any]) -> tuple[str, str]:
+        request = Carried(carrier, getter)
+        return first(users, request), first(sessions, request)
+
+    return find
 
 
-class _Carried(Request):
-    """A request as OpenTelemetry's instrumentations see it: a carrier, and what reads headers from it."""
-
-    __slots__ = ("_getter",)
-
-    def __init__(self, carrier: CarrierT, getter: Getter[CarrierT]) -> None:
-        self.raw = carrier
-        self._getter: Getter[Any] = getter
-        self._cookies = None
-
-    def header(self, name: str) -> str:
-        carrier: Any = self.raw
-        headers = carrier.get("headers") if type(carrier) is dict and "asgi" in carrier else None
-        if type(headers) is list:
-            # An ASGI scope, of which the instrumentation's getter would decode every header. Names
-            # are in lower case there, and HTTP/2 may split the cookie header.
-            wanted = name.lower().encode("latin-1", "replace")
-            found = [value for key, value in headers if key == wanted]
-            return b"; ".join(found).decode("latin-1") if found else ""
-        values = self._getter.get(carrier, name.lower())
-        return next(iter(values), "") if values else ""
+def _nobody(_carrier: object, _getter: object) -> tuple[str, str]:
+    return NOBODY
 
 
 def ensure(names: str) -> None:
