@@ -114,15 +114,10 @@ FROM events WHERE Timestamp >= fromUnixTimestamp64Nano(toInt64({day:UInt64}) * 1
 def fill(store: Store, end: datetime, days: int, per_day: int, raw_days: int) -> None:
     """Make the month that ends at `end`, midnight of UTC."""
     client = store.client()
-    hours = [hour for hour, weight in enumerate(HOURS) for _ in range(weight)]
     for number in track(range(days), "making days"):
         day = int((end - timedelta(days=days - number)).timestamp())
+        add_events(store, day, number * per_day, per_day)
         known = {"day": day}
-        made = known | {
-            "first": number * per_day, "count": per_day, "operations": OPERATIONS, "services": SERVICES,
-            "users": USERS, "hours": hours,
-        }  # fmt: skip
-        client.command(EVENTS, parameters=made)
         for statement in (
             USAGE,
             PEOPLE,
@@ -131,6 +126,16 @@ def fill(store: Store, end: datetime, days: int, per_day: int, raw_days: int) ->
         ):
             client.command(statement, parameters=known)
     client.command(SEEN)
+
+
+def add_events(store: Store, day: int, first: int, count: int) -> None:
+    """Add the uses `first`, `first` + 1, ... on a day (seconds since 1970)."""
+    hours = [hour for hour, weight in enumerate(HOURS) for _ in range(weight)]
+    made = {
+        "day": day, "first": first, "count": count, "operations": OPERATIONS, "services": SERVICES, "users": USERS,
+        "hours": hours,
+    }  # fmt: skip
+    store.client().command(EVENTS, parameters=made)
 
 
 def best_ms(action: Callable[[], object], times: int = 3) -> float:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headgate.queries import ReportError
-from headgate.queries.export import FORMATS, KINDS, Progress, extract, write
-from headgate.queries.window import window
+from headgate.queries.export import FORMATS, KINDS, Extract, Progress, extract, write
+from headgate.queries.window import Window, window
 from headgate.store import StoreError
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
     from headgate.store import Store
 
+EXTRACT = sys.modules[Extract.__module__]  # the package has a function of the same name
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 FIELDS = ("Timestamp", "Operation", "Duration", "Value", "Attributes", "Attributes.plan", "Weight")
 NASTY = 'quote " comma, line\nbreak \\ ünïcode =1+1'
@@ -78,6 +83,37 @@ def test_csv_is_read_back_as_it_was(filled: Store, tmp_path: Path) -> None:
         assert json.loads(found[4]) == attributes
         assert found[5] == attributes["plan"]
         assert float(found[6]) == weight
+
+
+@given(
+    counts=st.lists(st.tuples(st.integers(0, 1439), st.integers(1, 60)), unique_by=lambda m: m[0])
+)
+def test_slices_hold_each_row_once_and_no_more_than_fit(counts: list[tuple[int, int]]) -> None:
+    """Slices follow each other from the first row to the last and have at most SLICE_ROWS, but for a fuller minute."""
+    day = Window(NOW.replace(hour=0), NOW.replace(hour=0) + timedelta(days=1))
+    start = int(day.since.timestamp())
+    minutes = [(start + 60 * minute, count) for minute, count in sorted(counts)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EXTRACT, "SLICE_ROWS", 50)
+        found = Extract.slices(day, minutes)
+    if not minutes:
+        assert found == []
+        return
+    edges = [part.since for part, _ in found] + [found[-1][0].until]
+    assert [(part.since, part.until) for part, _ in found] == list(itertools.pairwise(edges))
+    assert (edges[0], edges[-1]) == (day.since, day.until)
+    for part, rows in found:
+        inside = [n for s, n in minutes if part.since.timestamp() <= s < part.until.timestamp()]
+        assert sum(inside) == rows
+        assert rows <= 50 or len(inside) == 1
+
+
+def test_many_slices_are_one_file(filled: Store, tmp_path: Path, monkeypatch: Any) -> None:
+    """A file of slices of seven rows at most is that of one slice a day, byte for byte, rows in order of time."""
+    export(filled, tmp_path / "whole.csv", "csv")
+    monkeypatch.setattr(EXTRACT, "SLICE_ROWS", 7)
+    export(filled, tmp_path / "sliced.csv", "csv")
+    assert (tmp_path / "sliced.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_json_lines_and_parquet_have_the_same_rows(filled: Store, tmp_path: Path) -> None:

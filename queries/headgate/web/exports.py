@@ -168,8 +168,8 @@ class ExportJobs:
                 state="failed",
                 error=f"{type(error).__name__}; the log says why",
             )
+        self._note(job, actor, began)  # first: who sees that it is done finds it in the audit log
         self._keep(job)
-        self._note(job, actor, began)
 
     def _keep(self, job: Job) -> None:
         self._jobs[job.id] = job

@@ -14,9 +14,10 @@ from headgate.queries.errors import ReportError, choices, guess
 from headgate.queries.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 FORMATS = ("csv", "jsonl", "parquet", "xlsx")
+SLICE_ROWS = 75_000
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -89,6 +90,23 @@ class Extract:
             yield Window(start, end)
             start = end
 
+    @staticmethod
+    def slices(day: Window, minutes: Iterable[Sequence[int]]) -> list[tuple[Window, int]]:
+        """Return a day cut before minutes, so that no slice has more than SLICE_ROWS, with the rows of each.
+
+        What is sorted at once has to lie in memory. A minute of more rows is a slice of its own; without rows there is
+        no slice.
+        """
+        found: list[tuple[Window, int]] = []
+        since, rows = day.since, 0
+        for second, count in minutes:
+            if rows and rows + count > SLICE_ROWS:
+                start = datetime.fromtimestamp(second, UTC)
+                found.append((Window(since, start), rows))
+                since, rows = start, 0
+            rows += count
+        return [*found, (Window(since, day.until), rows)] if rows else found
+
     def where(self) -> str:
         """Return the condition; parameters are `since`, `until`, `service`."""
         kind = KINDS[self.kind]
@@ -97,9 +115,11 @@ class Extract:
             " AND ({service:String} = '' OR ServiceName = {service:String})"
         )
 
-    def count(self) -> str:
-        """Return the statement that counts the rows of a window."""
-        return f"SELECT count() FROM {self.table} WHERE {self.where()}"
+    def minutes(self) -> str:
+        """Return the statement that counts the rows of each minute of a window: seconds since 1970, rows."""
+        minute = f"toUnixTimestamp(toStartOfMinute({KINDS[self.kind].time}))"
+        counted = f"SELECT {minute} AS minute, count() FROM {self.table} WHERE {self.where()}"
+        return f"{counted} GROUP BY minute ORDER BY minute"
 
     def rows(self, expression: str) -> str:
         """Return the statement that reads a window's rows, earliest first."""

@@ -1,4 +1,4 @@
-"""Write an extract to a file, in constant memory: the engine makes the lines, block by block, day by day.
+"""Write an extract to a file, in constant memory: the engine makes the lines, block by block, slice by slice of time.
 
 CSV (RFC 4180) and JSON lines are made inside the engine and copied as bytes; Parquet and Excel are written from Arrow.
 Rows are counted as they pass. The file appears under its name when it is whole, and not at all otherwise.
@@ -69,17 +69,15 @@ def write(
     client = store.client()
     part = path.with_name(f"{path.name}.part")
     try:
-        days = [(day, _count(store, extract, day)) for day in extract.days()]
-        total = sum(count for _, count in days)
+        slices = [part for day in extract.days() for part in _slices(store, extract, day)]
+        total = sum(count for _, count in slices)
         rows = 0
         with part.open("wb") as file:
             sink = _SINKS[extract.format](file, extract)
-            for day, count in days:
-                if not count:
-                    continue
-                statement = extract.rows(_expressions(extract))
+            statement = extract.rows(_expressions(extract))
+            for window, _ in slices:
                 with client.query_arrow_stream(
-                    statement, parameters=extract.parameters(day), settings=_SETTINGS
+                    statement, parameters=extract.parameters(window), settings=_SETTINGS
                 ) as stream:
                     for batch in stream:
                         sink.write(batch)
@@ -100,9 +98,9 @@ def write(
     return Progress(rows, rows, size)
 
 
-def _count(store: Store, extract: Extract, day: Window) -> int:
-    result = store.client().query(extract.count(), parameters=extract.parameters(day))
-    return int(result.result_rows[0][0])
+def _slices(store: Store, extract: Extract, day: Window) -> list[tuple[Window, int]]:
+    result = store.client().query(extract.minutes(), parameters=extract.parameters(day))
+    return extract.slices(day, result.result_rows)
 
 
 def _expressions(extract: Extract) -> str:
