@@ -46,6 +46,8 @@ bench: $(READY)  ## measure, as ratios within one run
 	$(BIN)/python benchmarks/reducers_sequences.py
 	$(BIN)/python benchmarks/instrumentation.py
 	$(BIN)/python benchmarks/reducers.py
+	$(BIN)/python benchmarks/export.py --rows 1000000
+	$(BIN)/python benchmarks/reports_under_load.py --days 2 --per-day 500000 --seconds 15
 
 gallery: $(READY)  ## make the pictures of docs/gallery anew
 	$(BIN)/python docs/gallery/make.py

@@ -257,3 +257,26 @@ def test_a_browser_draws_every_chart(documents, tmp_path: Path) -> None:
         check=True, capture_output=True, text=True, timeout=120,
     ).stdout  # fmt: skip
     assert shown.count('class="marks"') == len(drawings(documents["errors"])) > 1
+
+
+def test_people_read_times_by_their_clock_and_programs_in_utc(used: Store) -> None:
+    """With a time zone, tables, pages, papers and workbooks show its clock, and name it; CSV and JSON keep UTC."""
+    zone = "Asia/Kathmandu"  # five and three quarter hours ahead: no other place looks the same
+    document = run("errors", used, now=NOW, since="3d", where={"": ""}, timezone=zone).to_dict()
+    last = document["rows"][0]["last_seen_at"]
+    assert last.endswith("Z")
+    shown = f"{datetime.fromisoformat(last) + timedelta(hours=5, minutes=45):%Y-%m-%d %H:%M}"
+    heading = f"2026-11-17 17:45 to 2026-11-20 17:45 {zone}"
+    for format_ in ("table", "md", "html"):
+        text = render(document, format_, width=200).decode()
+        assert heading in text
+        assert shown in text
+    text = "".join(
+        page.extract_text() for page in pypdf.PdfReader(io.BytesIO(render(document, "pdf"))).pages
+    )
+    assert shown in text
+    book = openpyxl.load_workbook(io.BytesIO(render(document, "xlsx")))
+    cells = [cell.value for row in book["errors"].iter_rows() for cell in row]
+    assert any(isinstance(c, datetime) and f"{c:%Y-%m-%d %H:%M}" == shown for c in cells)
+    assert last in render(document, "csv").decode()
+    assert json.loads(render(document, "json")) == document

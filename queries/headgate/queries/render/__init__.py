@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headgate.queries.errors import ReportError, choices
+from headgate.queries.render.clock import local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,8 @@ FORMATS = {
     "png": Format("image/png", False, "picture:as_png"),
 }
 
+_FOR_PROGRAMS = {"csv", "parquet"}
+
 
 def render(
     document: Document, format_: str, *, width: int = 80, color: bool = False, chart: int = 1
@@ -72,7 +75,7 @@ def render(
         maker: Callable[..., str | bytes] = getattr(
             importlib.import_module(f"headgate.queries.render.{module}"), name
         )
-        made = maker(document, **options)
+        made = maker(document if format_ in _FOR_PROGRAMS else local(document), **options)
     except ModuleNotFoundError as error:
         raise ReportError(
             f"format {format_} needs {error.name}, which is not installed: pip install 'headgate[export]'"

@@ -10,6 +10,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from headgate.queries.render.clock import local
 from headgate.queries.render.picture import svg
 from headgate.queries.render.sections import sections
 from headgate.queries.render.vega import drawings
@@ -46,8 +47,9 @@ def bundle() -> str:
 
 def as_fragment(document: Mapping[str, Any]) -> str:
     """Return what a notebook shows: the numbers, the first rows of each table, the charts as pictures."""
+    shown = local(document)
     return _template("notebook").render(
-        parts=sections(document), most=MOST_ROWS, pictures=[svg(d) for d in drawings(document)]
+        parts=sections(shown), most=MOST_ROWS, pictures=[svg(d) for d in drawings(shown)]
     )
 
 

@@ -123,7 +123,8 @@ def heading(document: Mapping[str, Any]) -> str:
     narrowed = f" · {' '.join(asked)}" if asked else ""
     how = "exact" if document["exact"] else "estimated"
     since, until = _moment(window["since"]), _moment(window["until"])
-    return f"{since} to {until} UTC{narrowed} · {how}, from {document['summary']['source']}"
+    zone = document["params"]["timezone"]
+    return f"{since} to {until} {zone}{narrowed} · {how}, from {document['summary']['source']}"
 
 
 def nothing(document: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ meaning where fields do: what went well is green, what failed red, what took too
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +180,7 @@ def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec:
     number = quantity(chart.value)
     if chart.log:
         number["scale"] = {"type": "symlog"}
+        number["axis"]["labelOverlap"] = True
     encoding: Spec = {
         "y": {"field": "category", "type": "nominal", "sort": order, "title": None,
               "axis": {"labelLimit": 260}},
@@ -209,15 +211,13 @@ def _share(chart: Share, records: Sequence[Mapping[str, Any]]) -> Spec:
     for place, value in enumerate(values):
         value |= {"share": value["value"] / whole if whole else 0, "order": place}
     names = [value["part"] for value in values]
+    # Parts too thin for a label beside them have it in the legend, as all have.
+    shown = {value["part"]: f"{value['part']}  {value['share']:.1%}" for value in values}
     theta = {"field": "value", "type": "quantitative", "stack": True}
     order = {"field": "order", "type": "quantitative"}
-    color = {
-        "field": "part",
-        "type": "nominal",
-        "title": None,
-        "scale": colors(names),
-        "sort": names,
-    }
+    legend = {"labelExpr": f"({json.dumps(shown)})[datum.value]", "orient": "bottom", "columns": 2}
+    color = {"field": "part", "type": "nominal", "title": None, "scale": colors(names), "sort": names,
+             "legend": legend}  # fmt: skip
     tips = [*tooltips("part"), tooltip_number("value"), tooltip_number("share")]
     return {
         "height": HEIGHT,
@@ -234,11 +234,17 @@ def _share(chart: Share, records: Sequence[Mapping[str, Any]]) -> Spec:
 
 
 def _scatter(chart: Scatter, records: Sequence[Mapping[str, Any]]) -> Spec:
-    scale = {"scale": {"type": "symlog"}} if chart.log else {}
+
+    def axis(field: str) -> Spec:
+        most = max((record[field] or 0 for record in records), default=0)
+        # Room for the outermost points, which zooming would cut in half.
+        room = {"domainMax": 1.05 * most} if most > 0 else {}
+        return quantity(field, scale=room | ({"type": "symlog"} if chart.log else {}))
+
     fields = [f for f in (chart.label, chart.x, chart.y, chart.size, chart.color) if f]
     encoding: Spec = {
-        "x": quantity(chart.x, **scale),
-        "y": quantity(chart.y, **scale),
+        "x": axis(chart.x),
+        "y": axis(chart.y),
         "tooltip": tooltips(*fields),
         "color": {"value": PALETTE[0]},
     }

@@ -1,14 +1,14 @@
 """An answer as an Excel workbook: one sheet a table, numbers as numbers, frozen headers, native charts.
 
 Every field of the records is there, in the units of its name; durations stay milliseconds, shares are formatted as
-per cent, times are dates of UTC. An estimate is followed by the ends of its interval. A table longer than Excel's
-1 048 576 rows goes on in a further sheet.
+per cent, times are dates by the clock of the time zone asked for. An estimate is followed by the ends of its interval.
+A table longer than Excel's 1 048 576 rows goes on in a further sheet.
 """
 
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from headgate.queries.catalog import entry
@@ -159,7 +159,7 @@ class _Sheets:
         elif isinstance(value, list):
             sheet.write_string(row, column, "; ".join(map(str, value)))
         elif field.endswith("_at"):
-            moment = datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+            moment = datetime.fromisoformat(value).replace(tzinfo=None)
             sheet.write_datetime(row, column, moment, self._formats["time"])
         else:
             sheet.write_string(row, column, str(value), self._formats["text"])
