@@ -59,8 +59,7 @@ REPORTS = pytest.mark.parametrize(
 # Distinct people cannot be added up, and not every call has a memory or a score.
 OTHERS = {
     "users",
-    "weeks",
-    "newcomers",
+    "people",
     "domains",
     "sessions",
     "session_people",

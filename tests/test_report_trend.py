@@ -267,3 +267,40 @@ def test_periods_suit_the_window(store: Store, days: int, step: str, periods: in
     summary = run("trend", store, now=NOW, since=f"{days}d", where={"": ""}).summary
     assert summary.step == step
     assert len(summary.timeline) == periods
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Asia/Kolkata"])
+def test_users_by_whole_days_are_those_of_their_hours(store: Store, timezone: str) -> None:
+    """Days of UTC within the window and the hours around them give what the hours alone give, in any time zone."""
+    store.client().command(
+        "INSERT INTO user_hour (Time, ServiceName, Operation, UserHash, Calls, Errors)"
+        " SELECT {now:DateTime('UTC')} - 3600 * (number % 700 + 1), 'shop', toString(number % 3),"
+        " sipHash64(intDiv(number, 7)) % 400 + 1, 1, 0 FROM numbers(3000)",
+        parameters={"now": NOW.replace(minute=0, second=0)},
+    )
+    store.client().command(
+        "INSERT INTO usage_minute (Time, ServiceName, Operation, Kind, Entry, Outcome, Calls, CallsAdjusted)"
+        " SELECT Time, ServiceName, Operation, 'Server', true, 'ok', sum(Calls), sum(Calls) FROM user_hour GROUP BY ALL"
+    )
+    since, until = NOW - timedelta(days=20, minutes=320), NOW - timedelta(days=1, minutes=430)
+    asked = {"now": NOW, "since": since, "until": until, "timezone": timezone}
+    trend, usage = run("trend", store, **asked), run("usage", store, **asked)
+    bounds = {
+        "since": since.replace(minute=0, second=0, microsecond=0),
+        "until": until.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1),
+    }
+    text = (
+        "SELECT uniqExact(UserHash) FROM user_hour WHERE Time >= {since:DateTime('UTC')}"
+        " AND Time < {until:DateTime('UTC')}"
+    )
+    whole = store.client().query(text, parameters=bounds).result_rows[0][0]
+    assert trend.summary.unique_users.value == usage.summary.unique_users.value == whole > 100
+    by = dict(
+        store.client()
+        .query(
+            text.replace("SELECT", "SELECT Operation,") + " GROUP BY Operation", parameters=bounds
+        )
+        .result_rows
+    )
+    assert {row.operation: row.unique_users.value for row in trend.rows} == by
+    assert {row.operation: row.unique_users.value for row in usage.rows} == by

@@ -1,4 +1,4 @@
-"""Make the pictures of this folder: real reports, on a month made by `benchmarks/month.py`, as people see them.
+"""Make the pictures of this folder: real reports, on a month made by `benchmarks/month_data.py`, as people see them.
 
 Run it with `make gallery`. Terminal output becomes SVG by rich, charts PNG by vl-convert, paper PNG by Typst; the page
 is photographed where Chromium is installed.
@@ -72,13 +72,13 @@ def photograph(page: bytes, name: str, *, dark: bool, width: int) -> None:
 
 def main() -> None:
     """Make the month, ask, write."""
-    from month import fill
+    from month_data import day_sizes, fill
 
     with tempfile.TemporaryDirectory() as place:
         store = embedded_store(Path(place))
         migrate(store)
         store.client().command("SYSTEM STOP TTL MERGES")
-        fill(store, END, DAYS, PER_DAY, 1)
+        fill(store, END, day_sizes(END, DAYS, PER_DAY), 1)
         for name, question in TERMINAL.items():
             document = run(name, store, now=END, **question).to_dict()
             terminal(name, render(document, "table", color=True).decode())

@@ -17,7 +17,8 @@ from headgate.queries.columns import Columns, columns_of
 from headgate.queries.declaration import Ask, Context, Params, Reduced
 from headgate.queries.errors import ReportError, choices, guess
 from headgate.queries.periods import Periods, natural_step, periods
-from headgate.queries.source import DIMENSION_TIERS, Source, choose, sql
+from headgate.queries.source import Source, choose, sql
+from headgate.queries.tier import DIMENSION_TIERS
 from headgate.queries.window import ALL_TIME, iso, window, zone_of
 from headgate.store import NoData, StoreError
 from headgate.store.fingerprint import fingerprint
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from headgate.store import Store
 
 DEFAULT_SINCE = "24h"
+MOST_USES = 500_000
+"""Of how many uses attributes or sessions are read; of more, those of some hours, or some sessions whole."""
 _REASON_LENGTH = 300
 
 
@@ -147,7 +150,7 @@ class _Asking:
         )
         if step == "hour" != getattr(params, "step", "day") and source.step >= timedelta(days=1):
             step = "day"  # hours were only the natural choice, and are not in that table any more
-        source = source.thinned(self._events_threshold(source))
+        source = self._thinned(source)
         grid = periods(source.window, step, zone, params.week_start)
         columns = {q: self.ask(source, text, params, grid) for q, text in chosen.items()}
         if source.raw and any("fingerprint" in found for found in columns.values()):
@@ -165,22 +168,25 @@ class _Asking:
         with _store_errors():
             return bool(self.store.client().query(text, parameters={"by": params.by}).result_rows)
 
-    def _events_threshold(self, source: Source) -> int:
-        """Return the largest threshold by which events of the window were thinned, 0 for none."""
+    def _thinned(self, source: Source) -> Source:
+        """Return the source with events thinned to the largest threshold of the window."""
         asked = {"events", "decisions"} & source.relations.keys()
         if source.raw or not asked or "sampling_history" not in self.tables:
-            return 0
-        bounds = {
+            return source
+        parameters = {
             "since": _instant(source.window.since),
             "until": _instant(source.window.until),
+            "usage": source.name,
         }
         with _store_errors():
-            found = self.store.client().query(sql("events_threshold"), parameters=bounds)
-        return int(found.result_rows[0][0])
+            found = self.store.client().query(sql("sampled"), parameters=parameters).result_rows
+        threshold, weighted = found[0]
+        return source.thinned(int(threshold), weighted=bool(weighted))
 
     def ask(self, source: Source, text: str, params: Params, grid: Periods) -> Columns:
         """Run one statement."""
         operation = params.operation or ""
+        days = source.days or source.window
         parameters = {
             "since": _instant(source.window.since),
             "until": _instant(source.window.until),
@@ -198,6 +204,9 @@ class _Asking:
             "where_keys": list(params.where),
             "where_values": list(params.where.values()),
             "events_threshold": source.events_threshold,
+            "most_uses": MOST_USES,
+            "days_since": _instant(days.since),
+            "days_until": _instant(days.until),
             **source.relations,
             **_own(params),
         }

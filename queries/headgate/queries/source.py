@@ -3,9 +3,9 @@
 Reports read relations, not tables. A relation has the columns of its rollup table:
 
     usage    usage_minute, usage_quarter or usage_day, the finest that still holds the whole window
-    users    user_hour or user_day, likewise
+    users    user_day for whole days of UTC where those do, user_hour for other hours of the window
     events   events, thinned to the people that were kept throughout the window
-    history  user_day: who was there before the window
+    history  users, and user_day: who was there before the window
     ledger   ledger: what else came in; without entries where raw rows answer
     spans    otel_traces
     kept     uses among the raw spans that were kept, whatever else answers
@@ -18,7 +18,8 @@ log records, by the collector's definitions, under the same column names: one re
 is one definition of each number. There the weight of a row is what sampling made it stand for.
 
 Usage and events have two more columns, for how sure a number is: `Noise` (see `headgate.queries.uncertain`), and events
-also `Draw`, a hash of what was kept or dropped as one: the trace, or the person.
+also `Draw`, a hash of what was kept or dropped as one: the trace, or the person. `HasSession` says whether a use has a
+session, which costs less to know than which.
 
 `by` a dimension that is counted from all traffic, and without other filters than the service, reads usage from the
 dimension's own rollup; who it was, and what else is only in rows, still comes from raw rows.
@@ -33,41 +34,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from headgate.queries.estimate import probability
+from headgate.queries.tier import DIMENSION_TIERS, TIERS, Tier
+from headgate.queries.window import Window
 from headgate.store import NoData
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from headgate.queries.window import Window
 
-
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """A table that can serve as a relation: the step of its times, and for how long it keeps rows."""
-
-    table: str
-    step: timedelta
-    keep: timedelta
-
-
-_NANOSECOND_ROWS = timedelta(microseconds=1)
-TIERS: Mapping[str, tuple[Tier, ...]] = {
-    "usage": (
-        Tier("usage_minute", timedelta(minutes=1), timedelta(days=3)),
-        Tier("usage_quarter", timedelta(minutes=15), timedelta(days=90)),
-        Tier("usage_day", timedelta(days=1), timedelta(days=3650)),
-    ),
-    "users": (
-        Tier("user_hour", timedelta(hours=1), timedelta(days=35)),
-        Tier("user_day", timedelta(days=1), timedelta(days=400)),
-    ),
-    "events": (Tier("events", _NANOSECOND_ROWS, timedelta(days=90)),),
-}
-DIMENSION_TIERS = (
-    Tier("dimension_quarter", timedelta(minutes=15), timedelta(days=90)),
-    Tier("dimension_day", timedelta(days=1), timedelta(days=730)),
-)
 BESIDE: Mapping[str, tuple[str, str]] = {
     "history": ("user_day", "raw_users"),
     "ledger": ("ledger", "raw_ledger"),
@@ -77,6 +52,7 @@ BESIDE: Mapping[str, tuple[str, str]] = {
 }
 """Relations that have no part in the choice: the table, and the name among raw rows."""
 RAW_KEEP = timedelta(days=7)
+_DAY = timedelta(days=1)
 _PLURAL = {
     timedelta(days=1): "days",
     timedelta(hours=1): "hours",
@@ -92,6 +68,7 @@ class Source:
 
     `prelude` is the WITH clause that defines the names. `step` is that of the rows of usage, 0 for raw rows. `raw` says
     that rows are raw. `events_threshold` is what events are thinned to: they are those of the share `people` of all.
+    `days` are the whole days of UTC of which users are counted by the day; empty where hours are needed.
     """
 
     relations: Mapping[str, str]
@@ -102,14 +79,19 @@ class Source:
     step: timedelta = timedelta(0)
     raw: bool = False
     events_threshold: int = 0
+    days: Window | None = None
 
     @property
     def people(self) -> float:
         """Which share of all people events are of; 1 for raw rows, which are sampled by trace."""
         return probability(self.events_threshold)
 
-    def thinned(self, threshold: int) -> Source:
-        """Return the same source with events thinned to a threshold."""
+    def thinned(self, threshold: int, *, weighted: bool) -> Source:
+        """Return the same source with events thinned to a threshold; `weighted` says that some stand for others."""
+        if not threshold and not weighted:
+            return replace(
+                self, prelude=self.prelude.replace(sql(_KEPT["events"]), sql("every_event"))
+            )
         if not threshold:
             return self
         share = f"{probability(threshold) * 100:.3g} %"
@@ -170,6 +152,8 @@ def _rollups(
 ) -> Source | None:
     chosen: dict[str, Tier] = {}
     notes: list[str] = []
+    # Who was there before is told by the rows of users too: those of the window are their history's end.
+    relations = {*relations, "users"} if "history" in relations else relations
     beside = {relation: BESIDE[relation][0] for relation in relations if relation in BESIDE}
     if not set(beside.values()) <= set(tables):
         return None
@@ -189,13 +173,21 @@ def _rollups(
         made |= _spans(tables)
     step = max(tier.step for tier in chosen.values())
     usage = chosen.get("usage") or next(iter(chosen.values()))
+    aligned = window.aligned(step)
+    read = beside | {name: _KEPT.get(name, tier.table) for name, tier in chosen.items()}
+    days = None
+    if read.get("users") == "user_hour" and "user_day" in tables:
+        made["people"] = sql("people")
+        read |= {name: "people" for name in ("users", "history") if name in read}
+        days = Window(aligned.since, aligned.since) if resolution % _DAY else aligned.whole(_DAY)
     return Source(
-        relations=beside | {name: _KEPT.get(name, tier.table) for name, tier in chosen.items()},
-        window=window.aligned(step),
+        relations=read,
+        window=aligned,
         name=usage.table,
         prelude=_defined(made),
         notes=tuple(notes),
         step=usage.step,
+        days=days,
     )
 
 

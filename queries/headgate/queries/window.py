@@ -57,6 +57,13 @@ class Window:
         late = -(self.until - _EARLIEST) % resolution
         return Window(self.since - early, self.until + late)
 
+    def whole(self, resolution: timedelta) -> Window:
+        """Return the largest window of whole steps of `resolution` within this one; empty, at its start, if none is."""
+        early = -(self.since - _EARLIEST) % resolution
+        late = (self.until - _EARLIEST) % resolution
+        since, until = self.since + early, self.until - late
+        return Window(since, until) if since < until else Window(self.since, self.since)
+
 
 def window(
     since: str | datetime, until: str | datetime | None, now: datetime, zone: ZoneInfo = _UTC

@@ -6,6 +6,7 @@ WITH 72057594037927936 AS whole
 SELECT
     * EXCEPT (Weight),
     Person,
+    notEmpty(SessionId) AS HasSession,
     UpstreamWeight * whole / (whole - {events_threshold:UInt64}) AS Weight,
     if({events_threshold:UInt64} = 0 AND TraceId != '', cityHash64(TraceId), intHash64(Person)) AS Draw,
     arrayMap(

@@ -9,6 +9,7 @@ SELECT
     UserId,
     if(UserId = '', 0, xxHash64(UserId)) AS UserHash,
     SessionId,
+    notEmpty(SessionId) AS HasSession,
     TraceId,
     SpanId,
     if(Outcome = 'ok', 0, cityHash64(ErrorType, ErrorStack, if(ErrorStack = '', ErrorMessage, ''))) AS Fingerprint,

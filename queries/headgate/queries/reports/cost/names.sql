@@ -1,12 +1,20 @@
 -- Who the busiest thousand users are; beyond half a million uses, those of one hour in `every` are asked.
 WITH (
-    SELECT greatest(1, intDiv(sum(1), 500000))
+    SELECT greatest(1, intDiv(sum(1), {most_uses:UInt64}))
     FROM {events:Identifier}
     WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
         AND Timestamp < {until:DateTime64(9, 'UTC')}
         AND ({service:String} = '' OR ServiceName = {service:String})
         AND ({operation:String} = '' OR Operation = {operation:String})
-) AS every
+) AS every,
+hours AS (
+    SELECT toDateTime(number * 3600, 'UTC')
+    FROM numbers(
+        intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600),
+        intDiv(toUnixTimestamp({until:DateTime64(9, 'UTC')}), 3600)
+            - intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600) + 1)
+    WHERE intHash64(number) % every = 0
+)
 SELECT UserHash AS user_hash, any(UserId) AS user
 FROM {events:Identifier}
 WHERE UserHash IN (
@@ -20,7 +28,7 @@ WHERE UserHash IN (
         GROUP BY UserHash
         ORDER BY sum(Calls) DESC, UserHash
         LIMIT 1000)
-    AND intHash64(intDiv(toUnixTimestamp(Timestamp), 3600)) % every = 0
+    AND toStartOfHour(Timestamp, 'UTC') IN hours
     AND Timestamp >= {since:DateTime64(9, 'UTC')}
     AND Timestamp < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})

@@ -19,7 +19,10 @@ FROM
             'http.request.body.size', 'http.response.body.size', 'messaging.message.body.size',
             'http.request_content_length', 'http.response_content_length']) AS size
     FROM {events:Identifier}
-    WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
+    WHERE hasAny(mapKeys(Attributes), [
+            'http.request.body.size', 'http.response.body.size', 'messaging.message.body.size',
+            'http.request_content_length', 'http.response_content_length'])
+        AND Timestamp >= {since:DateTime64(9, 'UTC')}
         AND Timestamp < {until:DateTime64(9, 'UTC')}
         AND ({service:String} = '' OR ServiceName = {service:String})
         AND ({operation:String} = '' OR Operation = {operation:String})

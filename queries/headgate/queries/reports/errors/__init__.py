@@ -26,7 +26,8 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Rank operations, follow the days, merge failures by fingerprint, say what differs; rows by count, most first."""
     params = context.params
     outcomes, failures, affected = (columns[q] for q in ("outcomes", "failures", "affected"))
-    told = columns["attributes"]
+    coded = columns["attributes"]["coded"] == 1
+    told = columns["attributes"].chosen(~coded)
     found = groups(
         failures,
         affected,
@@ -59,7 +60,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         reliability=ranking,
         days=days(outcomes, context),
         types=types(failures),
-        codes=codes(columns["codes"]),
+        codes=codes(columns["attributes"].chosen(coded)),
         differences=differing,
         associations=associated,
         speeds=by_speed,

@@ -1,48 +1,83 @@
 -- How often each attribute value that at least three failures have is found among failures (by fingerprint) and among
--- successes (fingerprint 0); the rows with an empty key count all of them. Beyond half a million uses, those of one hour
--- in `every` are compared, failures and successes of the same hours, which their weight corrects. Attributes that say
--- how a call ended, or whose it was, are left out.
+-- successes (fingerprint 0); the rows with an empty key count all of them. Attributes that say how a call ended, or whose
+-- it was, are left out; instead rows with coded = 1 count failures by the code that they ended with. Beyond half a million
+-- uses, those of one hour in `every` are compared, failures and successes of the same hours, which their weight corrects.
+-- Pairs are told apart by one number, a hash of both: most values are only seen once, and then dropped.
 WITH (
-    SELECT greatest(1, intDiv(sum(1), 500000))
+    SELECT greatest(1, intDiv(sum(1), {most_uses:UInt64}))
     FROM {events:Identifier}
     WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
         AND Timestamp < {until:DateTime64(9, 'UTC')}
         AND ({service:String} = '' OR ServiceName = {service:String})
         AND ({operation:String} = '' OR Operation = {operation:String})
-) AS every
-SELECT fingerprint, fingerprint = 0 AS well, key, value, arrivals, uses, weight_squares
+) AS every,
+hours AS (
+    SELECT toDateTime(number * 3600, 'UTC')
+    FROM numbers(
+        intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600),
+        intDiv(toUnixTimestamp({until:DateTime64(9, 'UTC')}), 3600)
+            - intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600) + 1)
+    WHERE intHash64(number) % every = 0
+)
+SELECT
+    kind AS fingerprint,
+    kind = 0 AS well,
+    named = '#code' AS coded,
+    if(coded, '', named) AS key,
+    value,
+    arrivals,
+    uses,
+    weight_squares
 FROM
 (
     SELECT
-        key,
-        value,
-        sumMap(map(kind, toUInt64(1))) AS of_arrivals,
-        sumMap(map(kind, weight)) AS of_uses,
-        sumMap(map(kind, weight * weight)) AS of_squares
+        toString(any(some_key)) AS named,
+        any(some_value) AS value,
+        sum(if(kind = 0, 0, arrivals)) AS failures,
+        groupArray((kind, arrivals, w, ww)) AS kinds
     FROM
     (
         SELECT
-            if(Outcome = 'ok', 0, greatest(Fingerprint, 1)) AS kind,
-            Weight * every AS weight,
-            arrayConcat(mapKeys(Attributes), [toLowCardinality('operation'), toLowCardinality('')]) AS keys,
-            arrayConcat(mapValues(Attributes), [concat(ServiceName, ' ', Operation), '']) AS found
-        FROM {events:Identifier}
-        WHERE intHash64(intDiv(toUnixTimestamp(Timestamp), 3600)) % every = 0
-            AND Timestamp >= {since:DateTime64(9, 'UTC')}
-            AND Timestamp < {until:DateTime64(9, 'UTC')}
-            AND ({service:String} = '' OR ServiceName = {service:String})
-            AND ({operation:String} = '' OR Operation = {operation:String})
+            cityHash64(key, value) AS pair,
+            kind,
+            any(key) AS some_key,
+            any(value) AS some_value,
+            count() AS arrivals,
+            sum(weight) AS w,
+            sum(weight * weight) AS ww
+        FROM
+        (
+            SELECT
+                if(Outcome = 'ok', 0, greatest(Fingerprint, 1)) AS kind,
+                Weight * every AS weight,
+                multiIf(
+                    Outcome = 'ok', '',
+                    Attributes['http.response.status_code'] != '', concat('http ', Attributes['http.response.status_code']),
+                    Attributes['http.status_code'] != '', concat('http ', Attributes['http.status_code']),
+                    Attributes['rpc.grpc.status_code'] != '', concat('grpc ', Attributes['rpc.grpc.status_code']),
+                    Attributes['error.type'] != '', Attributes['error.type'],
+                    ErrorType) AS code,
+                arrayConcat(mapKeys(Attributes),
+                    [toLowCardinality('operation'), toLowCardinality('')],
+                    if(Outcome = 'ok', [], [toLowCardinality('#code')])) AS keys,
+                arrayConcat(mapValues(Attributes),
+                    [concat(ServiceName, ' ', Operation), ''],
+                    if(Outcome = 'ok', [], [code])) AS found
+            FROM {events:Identifier}
+            WHERE toStartOfHour(Timestamp, 'UTC') IN hours
+                AND Timestamp >= {since:DateTime64(9, 'UTC')}
+                AND Timestamp < {until:DateTime64(9, 'UTC')}
+                AND ({service:String} = '' OR ServiceName = {service:String})
+                AND ({operation:String} = '' OR Operation = {operation:String})
+        )
+        ARRAY JOIN keys AS key, found AS value
+        WHERE NOT match(key, '^(error\\.|exception\\.|otel\\.|http\\.(response\\.)?status_code$|rpc\\.grpc\\.status_code$)')
+            AND NOT match(key, '^(user\\.|enduser\\.|session\\.|headgate\\.event\\.id$|headgate\\.track$)')
+        GROUP BY pair, kind
     )
-    ARRAY JOIN keys AS key, found AS value
-    WHERE NOT match(key, '^(error\\.|exception\\.|otel\\.|http\\.(response\\.)?status_code$|rpc\\.grpc\\.status_code$)')
-        AND NOT match(key, '^(user\\.|enduser\\.|session\\.|headgate\\.event\\.id$|headgate\\.track$)')
-    GROUP BY key, value
-    HAVING key = '' OR countIf(kind != 0) >= 3
-    ORDER BY key = '' DESC, countIf(kind != 0) DESC, key, value
+    GROUP BY pair
+    HAVING named IN ('', '#code') OR failures >= 3
+    ORDER BY named = '' DESC, named = '#code' DESC, failures DESC, named, value
     LIMIT 1001
 )
-ARRAY JOIN
-    mapKeys(of_arrivals) AS fingerprint,
-    mapValues(of_arrivals) AS arrivals,
-    mapValues(of_uses) AS uses,
-    mapValues(of_squares) AS weight_squares
+ARRAY JOIN kinds.1 AS kind, kinds.2 AS arrivals, kinds.3 AS uses, kinds.4 AS weight_squares

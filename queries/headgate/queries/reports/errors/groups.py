@@ -86,7 +86,15 @@ def types(failures: Columns) -> tuple[Kind, ...]:
 
 
 def codes(columns: Columns) -> tuple[Code, ...]:
-    """Return failures by code."""
+    """Return failures by code, of the rows of attributes.sql that count those."""
+    columns = Columns(
+        {
+            "code": columns["value"],
+            "arrivals": columns["arrivals"],
+            "failures": columns["uses"],
+            "variance": columns["weight_squares"] - columns["uses"],
+        }
+    )
     every = columns.sum("failures")
     found = [
         Code(

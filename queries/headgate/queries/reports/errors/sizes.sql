@@ -1,16 +1,40 @@
 -- Durations, and numbers among the attributes whose names end like a size or an order, by outcome: how many uses lie
 -- in each bin. A bin is an eighth of a power of two of the absolute value, so its members differ by less than 9.1 %.
--- Beyond half a million uses, those of one hour in `every` are read; what is compared are shares.
+-- Beyond half a million uses, those of one hour in `every` are read; what is compared are shares. Values are read only
+-- where one of the names is such a measure.
 WITH (
-    SELECT greatest(1, intDiv(sum(1), 500000))
+    SELECT greatest(1, intDiv(sum(1), {most_uses:UInt64}))
     FROM {events:Identifier}
     WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
         AND Timestamp < {until:DateTime64(9, 'UTC')}
         AND ({service:String} = '' OR ServiceName = {service:String})
         AND ({operation:String} = '' OR Operation = {operation:String})
-) AS every
+) AS every,
+hours AS (
+    SELECT toDateTime(number * 3600, 'UTC')
+    FROM numbers(
+        intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600),
+        intDiv(toUnixTimestamp({until:DateTime64(9, 'UTC')}), 3600)
+            - intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600) + 1)
+    WHERE intHash64(number) % every = 0
+),
+read_uses AS (
+    SELECT *, Outcome != 'ok' AS failed, Weight * every AS weight
+    FROM {events:Identifier}
+    WHERE toStartOfHour(Timestamp, 'UTC') IN hours
+        AND Timestamp >= {since:DateTime64(9, 'UTC')}
+        AND Timestamp < {until:DateTime64(9, 'UTC')}
+        AND ({service:String} = '' OR ServiceName = {service:String})
+        AND ({operation:String} = '' OR Operation = {operation:String})
+),
+(
+    SELECT arrayFilter(
+        name -> match(name, '(size|length|bytes|count|items|rows|order|tokens|dimension)$'),
+        groupUniqArrayArray(mapKeys(Attributes)))
+    FROM read_uses
+) AS measures
 SELECT
-    toString(name) AS key,
+    name AS key,
     if(number = 0, 0, sign(number) * (round(log2(abs(number)) * 8) + 1000)) AS bin,
     failed,
     count() AS arrivals,
@@ -18,25 +42,19 @@ SELECT
     sum(weight * weight) AS weight_squares
 FROM
 (
-    SELECT name, toFloat64OrNull(value) AS number, failed, weight
+    SELECT 'duration' AS name, toNullable(Duration / 1000000000.) AS number, failed, weight
+    FROM read_uses
+    WHERE Kind != 'event'
+    UNION ALL
+    SELECT toString(measure) AS name, toFloat64OrNull(value) AS number, failed, weight
     FROM
     (
-        SELECT
-            Outcome != 'ok' AS failed,
-            Weight * every AS weight,
-            if(Kind = 'event', mapKeys(Attributes), arrayConcat(mapKeys(Attributes), [toLowCardinality('duration')]))
-                AS names,
-            if(Kind = 'event', mapValues(Attributes), arrayConcat(mapValues(Attributes), [toString(Duration / 1000000000.)]))
-                AS found
-        FROM {events:Identifier}
-        WHERE intHash64(intDiv(toUnixTimestamp(Timestamp), 3600)) % every = 0
-            AND Timestamp >= {since:DateTime64(9, 'UTC')}
-            AND Timestamp < {until:DateTime64(9, 'UTC')}
-            AND ({service:String} = '' OR ServiceName = {service:String})
-            AND ({operation:String} = '' OR Operation = {operation:String})
+        SELECT failed, weight, mapKeys(Attributes) AS names, mapValues(Attributes) AS found
+        FROM read_uses
+        WHERE notEmpty(measures) AND hasAny(mapKeys(Attributes), measures)
     )
-    ARRAY JOIN names AS name, found AS value
-    WHERE match(name, '(size|length|bytes|count|items|rows|order|tokens|dimension|^duration)$')
+    ARRAY JOIN names AS measure, found AS value
+    WHERE has(measures, measure)
 )
 WHERE isNotNull(number) AND isFinite(number)
 GROUP BY key, bin, failed

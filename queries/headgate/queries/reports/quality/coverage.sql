@@ -5,8 +5,8 @@ SELECT
     sum(Weight * (Weight - 1)) AS variance,
     sumIf(Weight, UserHash = 0) AS without_user,
     sumIf(Weight * (Weight - 1), UserHash = 0) AS without_user_variance,
-    sumIf(Weight, SessionId = '') AS without_session,
-    sumIf(Weight * (Weight - 1), SessionId = '') AS without_session_variance,
+    sumIf(Weight, NOT HasSession) AS without_session,
+    sumIf(Weight * (Weight - 1), NOT HasSession) AS without_session_variance,
     sumIf(Weight, Outcome != 'ok') AS failures,
     sumIf(Weight, Outcome != 'ok' AND ErrorType = '') AS untyped,
     sumIf(Weight * (Weight - 1), Outcome != 'ok' AND ErrorType = '') AS untyped_variance

@@ -53,7 +53,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         chosen,
         context,
     )
-    people = {name: _by_label(columns[name]) for name in ("weeks", "newcomers")}
+    people = _by_label(columns["people"])
     before = dict(parts(columns["previous.before"], "service", "operation"))
     x = np.flatnonzero(chosen).astype(np.float64)
     fits = _fits(x, np.vstack([calls[:, chosen], calls[:, chosen].sum(axis=0)]))
@@ -100,15 +100,14 @@ def _fits(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[dict[str, Any]
 def _trend(
     usage: Columns,
     before: Columns,
-    people: Mapping[str, Mapping[Any, Columns]],
+    people: Mapping[Any, Columns],
     label: tuple[str, str] | None,
     fit: Mapping[str, Any],
     context: Context,
 ) -> dict[str, Any]:
     calls, calls_before = calls_of(usage), before.sum("calls")
-    users = people["weeks"].get(label, _NOTHING)
+    users = people.get(label, _NOTHING)
     every, retained = users.sum("arrivals"), users.sum("retained")
-    newcomers = people["newcomers"].get(label, _NOTHING).sum("arrivals")
     # Distinct counts of sampled rows are bounds.
     bound = exactly if calls.exact else at_least
     share = (
@@ -122,7 +121,7 @@ def _trend(
         **{name: value for name, value in fit.items() if name != "periods"},
         "change_rate": round(calls.value / calls_before - 1, 4) if calls_before else None,
         "unique_users": bound(every),
-        "new_users_per_week": bound(newcomers)
+        "new_users_per_week": bound(users.sum("newcomers"))
         .scaled(1 / max(context.window.days / 7, 1))
         .rounded(2),
         "retention_rate": share,

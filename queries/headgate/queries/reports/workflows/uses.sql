@@ -2,7 +2,7 @@
 -- uses one session in `one_in` is read, whole: what sessions do cannot be told from some of their uses.
 WITH
     (
-        SELECT greatest(1, intDiv(sum(1), 500000))
+        SELECT greatest(1, intDiv(sum(1), {most_uses:UInt64}))
         FROM {events:Identifier}
         WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
             AND Timestamp < {until:DateTime64(9, 'UTC')}
