@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from month import add_events
+from month_data import add_events
 from rich.console import Console
 from rich.table import Table
 

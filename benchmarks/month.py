@@ -43,49 +43,7 @@ def best_ms(action: Callable[[int], object], times: int = 3) -> tuple[float, flo
     return min(wall) * 1000, min(cpu) * 1000
 
 
-<<<<<<< HEAD
-def fill(store: Store, end: datetime, days: int, per_day: int, raw_days: int) -> None:
-    """Make the month that ends at `end`, midnight of UTC."""
-    client = store.client()
-    for number in track(range(days), "making days"):
-        day = int((end - timedelta(days=days - number)).timestamp())
-        add_events(store, day, number * per_day, per_day)
-        known = {"day": day}
-        for statement in (
-            USAGE,
-            PEOPLE,
-            DIMENSIONS,
-            *([SPANS] if number >= days - raw_days else []),
-        ):
-            client.command(statement, parameters=known)
-    client.command(SEEN)
-
-
-def add_events(store: Store, day: int, first: int, count: int) -> None:
-    """Add the uses `first`, `first` + 1, ... on a day (seconds since 1970)."""
-    hours = [hour for hour, weight in enumerate(HOURS) for _ in range(weight)]
-    made = {
-        "day": day, "first": first, "count": count, "operations": OPERATIONS, "services": SERVICES, "users": USERS,
-        "hours": hours,
-    }  # fmt: skip
-    store.client().command(EVENTS, parameters=made)
-
-
-def best_ms(action: Callable[[], object], times: int = 3) -> float:
-    """Return the least wall-clock time of several runs after a first one, in milliseconds."""
-    action()
-    best = float("inf")
-    for _ in range(times):
-        before = time.perf_counter()
-        action()
-        best = min(best, time.perf_counter() - before)
-    return best * 1000
-
-
-def check(store: Store, end: datetime, requests: int) -> None:
-=======
 def check(store: Store, end: datetime, since: datetime, calls: int) -> None:
->>>>>>> 6ce1ea3 (Read less of a month: an index of attribute keys, users by whole days, ids only where something was sampled)
     """Hold a report's numbers to the truth; a benchmark of wrong numbers is worth nothing."""
     usage = run("usage", store, now=end, since=since).summary
     success = run("success", store, now=end, since=since).summary

@@ -142,24 +142,28 @@ def day_sizes(end: datetime, days: int, per_day: int) -> list[int]:
 def fill(store: Store, end: datetime, sizes: list[int], raw_days: int) -> None:
     """Make the days that end at `end`, midnight of UTC; raw spans of the last `raw_days`."""
     client = store.client()
-    given = {
-        "calls": CALLS, "operations": OPERATIONS, "services": SERVICES, "users": USERS, "nobody": NOBODY,
-        "visitors": list(VISITORS), "fails_every": FAILS_EVERY, "lengths": list(LENGTHS),
-        "places": [place for place, length in enumerate(LENGTHS) for _ in range(length)],
-        "starts": np.r_[0, np.cumsum(LENGTHS)[:-1]].tolist(),
-        "hours": [hour for hour, weight in enumerate(HOURS) for _ in range(weight)],
-    }  # fmt: skip
     first = 0
     for number in track(range(len(sizes)), "making days"):
         day = int((end - timedelta(days=len(sizes) - number)).timestamp())
-        client.command(
-            EVENTS, parameters=given | {"day": day, "first": first, "count": sizes[number]}
-        )
+        add_events(store, day, first, sizes[number])
         first += sizes[number]
         raw = [SPANS] if number >= len(sizes) - raw_days else []
         for statement in (USAGE, PEOPLE, DIMENSIONS, *raw):
             client.command(statement, parameters={"day": day})
     client.command(SEEN)
+
+
+def add_events(store: Store, day: int, first: int, count: int) -> None:
+    """Add the uses `first`, `first` + 1, ... on a day (seconds since 1970)."""
+    made = {
+        "day": day, "first": first, "count": count, "calls": CALLS, "operations": OPERATIONS, "services": SERVICES,
+        "users": USERS, "nobody": NOBODY, "visitors": list(VISITORS), "fails_every": FAILS_EVERY,
+        "lengths": list(LENGTHS),
+        "places": [place for place, length in enumerate(LENGTHS) for _ in range(length)],
+        "starts": np.r_[0, np.cumsum(LENGTHS)[:-1]].tolist(),
+        "hours": [hour for hour, weight in enumerate(HOURS) for _ in range(weight)],
+    }  # fmt: skip
+    store.client().command(EVENTS, parameters=made)
 
 
 @dataclass(frozen=True, slots=True)

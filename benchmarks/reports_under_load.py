@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
-from month import fill
+from month_data import day_sizes, fill
 from rich.console import Console
 from rich.table import Table
 
@@ -55,7 +55,7 @@ def prepare(place: Path, days: int, per_day: int) -> None:
     store.create_database()
     migrate(store)
     end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    fill(store, end, days, per_day, 1)
+    fill(store, end, day_sizes(end, days, per_day), 1)
     store.close()
 
 

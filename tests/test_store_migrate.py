@@ -65,7 +65,7 @@ def test_every_statement_can_be_repeated():
     """Each statement creates or adds with IF NOT EXISTS, which is what makes repeating a file safe."""
     assert len(ALL) > 15
     creates = r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS \w+"
-    adds = r"ALTER TABLE \w+ ADD COLUMN IF NOT EXISTS \w+"
+    adds = r"ALTER TABLE \w+ ADD (COLUMN|INDEX) IF NOT EXISTS \w+"
     for statement in ALL:
         assert re.match(rf"{creates}|{adds}", statement), statement
 
