@@ -13,6 +13,8 @@ from headgate.queries import ReportError, UnknownReport, run
 from headgate.queries.source import choose, sql
 from headgate.queries.window import Window
 from headgate.store import NoData, StoreError
+from headgate.store.dimension import DIMENSIONS, read_dimensions, write_dimensions
+from headgate.store.document import versions
 
 if TYPE_CHECKING:
     from headgate.queries.source import Source
@@ -409,6 +411,38 @@ def test_a_dimension_is_answered_from_its_own_rollup(store: Store) -> None:
         for row in run("usage", store, now=NOW, since="3h", by="project", service="shop").rows
     }
     assert users == {"blue": 1}
+
+
+def test_people_by_dimension_are_found_by_its_attributes(store: Store) -> None:
+    """Users beside a rollup are those of the attributes that define the dimension, in their order."""
+    at = NOW.replace(minute=0, second=0) - timedelta(hours=1)
+    counted = [("endpoint", "/pay"), ("http_status_class", "4xx"), ("plan", "gold")]
+    rows = [
+        [at, name, value, "shop", "Server", "ok", 3, 3.0, 3e6, 3e12, 10**6, 10**6, {640: 3}]
+        for name, value in counted
+    ]
+    store.client().insert("dimension_quarter", rows, column_names=DIMENSION)
+    write_dimensions(store, (*DIMENSIONS, ("plan", ("tier", "contract.plan"))), NOW)
+    own = {"http.route": "/pay", "http.response.status_code": "404", "contract.plan": "gold"}
+    for user, more in (("ann", {}), ("bob", {"tier": "", "url.template": "/other"}), ("cy", {})):
+        span(store, SpanAttributes={**own, **more, "user.id": user, "session.id": user * 2})
+    span(store, SpanAttributes={"http.status_code": "none", "plan": "gold", "user.id": "dan"})
+    for name, value in counted:
+        answer = run("usage", store, now=NOW, since="3h", by=name)
+        found = {row.operation: row for row in answer.rows}
+        assert found.keys() == {value}
+        assert found[value].calls.value == 3
+        assert found[value].unique_users.value == 3
+
+
+def test_definitions_of_dimensions_are_kept_once(store: Store) -> None:
+    """Defaults without any; what was written last is in force, and writing the same again makes no version."""
+    assert read_dimensions(store, set()) == read_dimensions(store, store.tables()) == DIMENSIONS
+    mine = (("plan", ("tier",)),)
+    for _ in range(2):
+        write_dimensions(store, mine, NOW)
+    assert read_dimensions(store, store.tables()) == mine
+    assert len(versions(store, "dimensions", "in force")) == 1
 
 
 def test_a_dimensions_name_is_tried_as_an_attribute(store: Store) -> None:

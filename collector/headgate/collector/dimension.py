@@ -14,9 +14,9 @@ from headgate.collector.keyed import Keyed, find, text_at
 from headgate.collector.layout import Text
 from headgate.collector.measures import Measures, measures_of
 from headgate.collector.outcome import OUTCOMES
-from headgate.collector.rules import PER_HUNDRED
 from headgate.collector.times import seconds
 from headgate.collector.uses import KINDS, Uses, integer_at
+from headgate.store.dimension import PER_HUNDRED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

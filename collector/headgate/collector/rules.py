@@ -6,23 +6,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 
+from headgate.store.dimension import DIMENSIONS, Dimensions
 from headgate.store.identity import IdentityRules
 
 NS_PER_DAY = 86_400_000_000_000
-PER_HUNDRED = "/100"
-"""At the end of a dimension's attribute: its integer in hundreds, so that 404 is `4xx`."""
-
-DIMENSIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("project", ("headgate.project", "vcs.repository.name", "service.namespace")),
-    ("context_type", ("headgate.context.type",)),
-    ("file_type", ("headgate.file.type", "file.extension")),
-    ("source", ("headgate.source", "user_agent.name")),
-    ("endpoint", ("http.route", "url.template", "rpc.method", "messaging.destination.name")),
-    ("http_status_class", ("http.response.status_code/100", "http.status_code/100")),
-    ("deployment_environment", ("deployment.environment.name", "deployment.environment")),
-    ("service_version", ("service.version",)),
-)
-"""The dimensions counted unless told otherwise: (name, attributes); OpenTelemetry's names where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +66,7 @@ class Rules:
     than `newest_ns` after it are not believed.
     """
 
-    dimensions: tuple[tuple[str, tuple[str, ...]], ...] = DIMENSIONS
+    dimensions: Dimensions = DIMENSIONS
     identity: Identity = Identity()
     limits: NameLimits = NameLimits()
     oldest_ns: int = 90 * NS_PER_DAY

@@ -16,6 +16,7 @@ from headgate.collector.sampling import Sampler
 from headgate.collector.tenants import Tenants
 from headgate.collector.vitals import Vitals, vitals
 from headgate.store import StoreError, migrate
+from headgate.store.dimension import write_dimensions
 from headgate.store.identity import write_identity
 from headgate.web.tokens import check_tenant
 
@@ -84,6 +85,7 @@ def _open_pipeline(
     policy = own.sampler.configured if own and own.sampler else settings.sampling.policy()
     migrate(store)
     write_identity(store, rules.identity.public, datetime.now(UTC))
+    write_dimensions(store, rules.dimensions, datetime.now(UTC))
     with _told_as_a_sentence(journal):
         sampler = (
             Sampler(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.cli.settings import ConfigurationError
-from headgate.collector.rules import NS_PER_DAY, PER_HUNDRED, Identity, NameLimits, Rules, check_key
+from headgate.collector.rules import NS_PER_DAY, Identity, NameLimits, Rules, check_key
+from headgate.store.dimension import PER_HUNDRED
 
 if TYPE_CHECKING:
     from headgate.cli.settings import ServeSettings

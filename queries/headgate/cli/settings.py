@@ -11,8 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from headgate.cli.sampling_settings import SamplingSettings
-from headgate.collector.rules import DIMENSIONS, Identity, check_key
+from headgate.collector.rules import Identity, check_key
 from headgate.store import StoreError
+from headgate.store.dimension import DIMENSIONS
 from headgate.store.identity import IdentityRules
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from headgate.queries.source import Source, choose, sql
 from headgate.queries.tier import DIMENSION_TIERS
 from headgate.queries.window import ALL_TIME, iso, window, zone_of
 from headgate.store import NoData, StoreError
+from headgate.store.dimension import attributes_of, read_dimensions
 from headgate.store.fingerprint import fingerprint
 from headgate.store.identity import IdentityRules, read_identity
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from headgate.queries.window import Window
     from headgate.store import Store
+    from headgate.store.dimension import Dimensions
 
 DEFAULT_SINCE = "24h"
 MOST_USES = 500_000
@@ -70,7 +72,8 @@ def answer(
     asked = window(since, until, now, zone_of(params.timezone))
     with _store_errors():
         identity = read_identity(store, tables)
-    asking = _Asking(store, report, tables, now, identity)
+        dimensions = read_dimensions(store, tables) if params.by else ()
+    asking = _Asking(store, report, tables, now, identity, dimensions)
     source, grid, columns = asking.answer(Ask(asked, params))
     beside, people_beside = {}, {}
     for label, ask in (report.report.asks or _none)(params, source.window).items():
@@ -125,6 +128,7 @@ class _Asking:
     tables: Mapping[str, Collection[str]]
     now: datetime
     identity: IdentityRules
+    dimensions: Dimensions
 
     def answer(self, ask: Ask) -> tuple[Source, Periods, dict[str, Columns]]:
         """Choose a source for a question and run its statements."""
@@ -195,6 +199,9 @@ class _Asking:
             "operation": operation if params.by is None else "",
             "only_operation": operation,
             "by": params.by or "",
+            "by_attributes": attributes_of(
+                params.by or "", self.dimensions, counted=source.by_dimension
+            ),
             "timezone": params.timezone,
             "week_start": params.week_start,
             "user_attributes": list(self.identity.user),

@@ -82,6 +82,11 @@ class Source:
     days: Window | None = None
 
     @property
+    def by_dimension(self) -> bool:
+        """Whether usage is that of a dimension's own rollup."""
+        return self.relations.get("usage") == "dimension_usage"
+
+    @property
     def people(self) -> float:
         """Which share of all people events are of; 1 for raw rows, which are sampled by trace."""
         return probability(self.events_threshold)

@@ -40,7 +40,7 @@ from headgate.queries.render.sankey import sankey
 from headgate.queries.render.table import title
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 WIDTH, HEIGHT, BAR = 640, 240, 20
@@ -114,7 +114,9 @@ def _timeline(chart: Timeline, records: Sequence[Mapping[str, Any]]) -> Spec:
         "scale": {"type": "utc"},
         "axis": {"labelOverlap": True},
     }
-    y = {**unit, "field": "value", "title": unit["title"] if len(chart.y) == 1 else None}
+    highest = (value[name] for value in values for name in ("value", "high"))
+    y = {**unit, "field": "value", "title": unit["title"] if len(chart.y) == 1 else None,
+         "scale": _room(highest)}  # fmt: skip
     color = {
         "field": "series",
         "type": "nominal",
@@ -161,6 +163,12 @@ def _timeline(chart: Timeline, records: Sequence[Mapping[str, Any]]) -> Spec:
             }
         )
     return {"height": HEIGHT, "data": {"values": values}, "layer": layers}
+
+
+def _room(values: Iterable[float | None]) -> Spec:
+    """Return a scale with room above the highest points, which zooming would cut in half."""
+    most = max((value or 0 for value in values), default=0)
+    return {"domainMax": 1.05 * most} if most > 0 else {}
 
 
 def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec:
@@ -236,10 +244,8 @@ def _share(chart: Share, records: Sequence[Mapping[str, Any]]) -> Spec:
 def _scatter(chart: Scatter, records: Sequence[Mapping[str, Any]]) -> Spec:
 
     def axis(field: str) -> Spec:
-        most = max((record[field] or 0 for record in records), default=0)
-        # Room for the outermost points, which zooming would cut in half.
-        room = {"domainMax": 1.05 * most} if most > 0 else {}
-        return quantity(field, scale=room | ({"type": "symlog"} if chart.log else {}))
+        scale = _room(record[field] for record in records)
+        return quantity(field, scale=scale | ({"type": "symlog"} if chart.log else {}))
 
     fields = [f for f in (chart.label, chart.x, chart.y, chart.size, chart.color) if f]
     encoding: Spec = {

@@ -1,11 +1,14 @@
--- Every use, with the value of an attribute of the use, else of its resource, in the place of the operation. Names of
--- dimensions are tried as attributes too: context_type is `context.type` or `headgate.context.type`.
+-- Every use, with the first value that its attributes by_attributes have, else those of its resource, in the place of the
+-- operation; an attribute that ends in /100 is an integer, counted in hundreds: 404 as 4xx.
 WITH
-    replaceAll({by:String}, '_', '.') AS dotted,
-    [{by:String}, concat('headgate.', dotted), dotted, concat(dotted, '.name')] AS names
-SELECT * REPLACE (
-    multiIf(
-        arrayExists(name -> mapContains(Attributes, name), names),
-        Attributes[arrayFirst(name -> mapContains(Attributes, name), names)],
-        Resource[arrayFirst(name -> mapContains(Resource, name), names)]) AS Operation)
+    arrayMap(name -> replaceOne(name, '/100', ''), {by_attributes:Array(String)}) AS by_keys,
+    arrayMap(key -> if(Attributes[key] != '', Attributes[key], Resource[key]), by_keys) AS by_values,
+    arrayMap(
+        (name, value) -> multiIf(
+            NOT endsWith(name, '/100'), value,
+            isNull(toUInt64OrNull(value)), '',
+            concat(toString(intDiv(toUInt64OrZero(value), 100)), 'xx')),
+        {by_attributes:Array(String)},
+        by_values) AS by_shown
+SELECT * REPLACE (arrayFirst(value -> value != '', by_shown) AS Operation)
 FROM every_use
