@@ -2,13 +2,15 @@
 
 Two processes of one program differ by some per cent in where their memory lies, whatever the number of
 requests. So all sides are started many times, each start gives one ratio of the quantiles of all its
-requests, and their mean counts, with its standard error.
+requests, and their mean counts, with its standard error. On a busy machine that takes many starts: a
+second ratio is that of one process with what our package does in a request, and without it by turns.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -45,11 +47,16 @@ SIDES = {
     "fastapi": {"none": NONE, "plain": PLAIN, "ours": OURS, "few": FEW, "many": MANY},
 }
 RATIOS = {
-    "flask": [("flask request", "ours", "plain")],
+    "flask": [
+        ("flask request", "ours", "plain"),
+        ("flask request, one process", "ours", "ours without"),
+    ],
     "fastapi": [
         ("fastapi request", "ours", "plain"),
         ("fastapi, send/receive spans off", "ours", "few"),
         ("fastapi, send/receive spans on", "many", "plain"),
+        ("the same, off, one process", "ours", "ours without"),
+        ("the same, on, one process", "many", "many without"),
     ],
 }
 START_S = 3.0
@@ -121,17 +128,20 @@ Times = dict[str, dict[str, list[int]]]
 """What each side's requests took, by clock, in nanoseconds."""
 
 
-def serve(kind: str, address: str) -> Times:
-    """Start every side once and let them take turns, in an order that rotates."""
+def serve(kind: str, address: str, chance: random.Random) -> Times:
+    """Start every side once and let them take turns."""
     children = {name: application(kind, side, address) for name, side in SIDES[kind].items()}
-    order = list(children)
-    found: Times = {name: {"cpu": [], "wall": []} for name in children}
+    order = [*children, *(f"{name} without" for name in ("ours", "many") if name in children)]
+    found: Times = {name: {"cpu": [], "wall": []} for name in order}
     end = time.monotonic() + START_S
     while time.monotonic() < end:
-        for name in order:
-            for clock, times in json.loads(ask(children[name], REQUESTS)).items():
-                found[name][clock] += times
-        order = [*order[1:], order[0]]
+        # By chance, because a process that has just served is faster: none may always be the second.
+        chance.shuffle(order)
+        for turn in order:
+            name, *without = turn.split()
+            asked = " ".join([*without, REQUESTS])
+            for clock, times in json.loads(ask(children[name], asked)).items():
+                found[turn][clock] += times
     for child in children.values():
         child.kill()
         child.communicate()
@@ -148,7 +158,8 @@ def compare(kind: str, seconds: float) -> Iterator[tuple[str, float, float, str,
     sink = subprocess.Popen([sys.executable, "-c", SINK], stdout=subprocess.PIPE, text=True)
     address = f"http://127.0.0.1:{ask(sink)}"
     starts = max(2, round(seconds / START_S))
-    found = [serve(kind, address) for _ in range(starts)]
+    chance = random.Random(0)
+    found = [serve(kind, address, chance) for _ in range(starts)]
     sink.kill()
     sink.communicate()
     for name, ours, plain in RATIOS[kind]:
