@@ -118,6 +118,15 @@ else:
 
 
 @inlined
+def big_endian(value: np.uint64) -> np.uint64:
+    """Return the number whose bytes are those of `value` in the opposite order: one instruction."""
+    ones, twos = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF)
+    value = ((value >> np.uint64(8)) & ones) | ((value & ones) << np.uint64(8))
+    value = ((value >> np.uint64(16)) & twos) | ((value & twos) << np.uint64(16))
+    return (value >> np.uint64(32)) | (value << np.uint64(32))
+
+
+@inlined
 def copy(
     source: int, source_size: int, offset: int, out: int, out_size: int, position: int, size: int
 ) -> bool:

@@ -49,7 +49,7 @@ def insert_block(store: Store, token: str, block: Block) -> None:
     try:
         store.client().raw_insert(
             block.table,
-            insert_block=block.data,
+            insert_block=memoryview(block.data),  # type: ignore[arg-type]  # bytes would be copied behind the statement
             fmt="Native",
             settings={**SETTINGS, "insert_deduplication_token": token},
         )

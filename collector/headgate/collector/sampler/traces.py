@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.collector.kernel import i64, kernel
+from headgate.collector.kernel import i64, kernel, unchecked
+from headgate.collector.memory import AHEAD, address, big_endian, load64, prefetch
 from headgate.collector.sampler.hashing import mix64, mix_pair, room
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def group_traces(arrivals: Arrivals, key: int) -> Traces:
     )
 
 
-@kernel
+@unchecked
 def _read_ids(
     buffer: NDArray[np.uint8],
     offset: NDArray[np.int64],
@@ -226,13 +227,15 @@ def _read_ids(
     high: NDArray[np.uint64],
     low: NDArray[np.uint64],
 ) -> None:
+    base = address(buffer)
     for i in range(offset.size):
         high[i] = np.uint64(0)
         low[i] = np.uint64(0)
+        if i + AHEAD < offset.size:
+            prefetch(base, offset[i + AHEAD])
         if length[i] == 16 and 0 <= offset[i] <= buffer.size - 16:
-            for j in range(8):
-                high[i] = (high[i] << np.uint64(8)) | np.uint64(buffer[offset[i] + j])
-                low[i] = (low[i] << np.uint64(8)) | np.uint64(buffer[offset[i] + 8 + j])
+            high[i] = big_endian(load64(base, offset[i]))
+            low[i] = big_endian(load64(base, offset[i] + 8))
 
 
 def read_ids(
