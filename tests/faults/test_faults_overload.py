@@ -137,3 +137,57 @@ def test_memory_stays_within_its_bound(server, clickhouse, store):
     assert peak - baseline < BOUND_BYTES, f"{(peak - baseline) / MIB:.0f} MiB"
     found = store.client().query("SELECT count() FROM otel_traces").result_rows
     assert found == [((answers["taken"] + 1) * SPANS,)]
+
+
+HUGE_BYTES = 40 * MIB
+HUGE_SENDERS, HUGE_ROUNDS = 12, 2
+
+
+class Huge(threading.Thread):
+    """Sends messages of 40 MiB on a connection of its own and counts the answers."""
+
+    def __init__(self, address: str, filling: bytes) -> None:
+        super().__init__()
+        self._address = address
+        self._filling = filling
+        self.answers: Counter[str] = Counter()
+
+    def run(self) -> None:
+        options = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(self._address, options=options) as channel:
+            call = channel.unary_unary(PATH)
+            for _ in range(HUGE_ROUNDS):
+                request = ExportTraceServiceRequest()
+                span = request.resource_spans.add().scope_spans.add().spans.add(name="op", kind=2)
+                span.trace_id, span.span_id = os.urandom(16), os.urandom(8)
+                span.start_time_unix_nano = span.end_time_unix_nano = time.time_ns()
+                span.attributes.add(key="k").value.bytes_value = self._filling
+                try:
+                    call(request.SerializeToString(), timeout=60)
+                except grpc.RpcError as error:
+                    self.answers[error.code().name] += 1
+                else:
+                    self.answers["taken"] += 1
+
+
+def test_huge_messages_over_grpc_stay_within_the_bound_too(server, clickhouse, store):
+    """Twelve new connections send 40 MiB each at once, of whose size gRPC says nothing before it is there."""
+    pid, addresses = server
+    warm = Offer(addresses, 1, over_grpc=True)
+    warm.run()
+    baseline = memory(pid, "VmRSS")
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    filling = bytes(HUGE_BYTES)  # compresses well, so that the journal takes it
+    senders = [Huge(addresses["otlp_grpc"], filling) for _ in range(HUGE_SENDERS)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    answers = sum((sender.answers for sender in senders), Counter())
+    assert set(answers) <= {"taken", "UNAVAILABLE"}
+    assert answers["taken"]
+    httpx.get(f"http://{addresses['api']}/api/reports/usage", timeout=60)  # stores what was taken
+    peak = memory(pid, "VmHWM")
+    assert peak - baseline < BOUND_BYTES, f"{(peak - baseline) / MIB:.0f} MiB"
+    found = store.client().query("SELECT count() FROM otel_traces").result_rows
+    assert found == [(answers["taken"] + SPANS,)]

@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-from headgate.collector.errors import Malformed
+from headgate.collector.errors import Malformed, TooLarge
 from headgate.collector.kernel import as_buffer, i64, inlined, unchecked
 from headgate.collector.layout import field_kind
 from headgate.collector.memory import address, byte_at
@@ -60,6 +60,10 @@ _ITEMS = {
 _SLOW, _NUMBER, _TEXT, _EIGHT, _ENTER, _PAIR = range(6)
 _QUICK = {(NUMBER, 0): _NUMBER, (NUMBER64, 1): _EIGHT, (BYTES, 2): _TEXT, (MESSAGE, 2): _ENTER}
 _TAGS = 128
+MOST_ITEMS = 512_000
+"""Most items of a request, of which eight parts count as one more: an item takes up to 940 bytes once decoded, whatever
+its size, and a part 110. 64 MiB of ordinary spans have 430 000."""
+_PARTS_AN_ITEM = 8
 
 
 @cache
@@ -121,9 +125,10 @@ def walk(
     table: NDArray[np.int64],
     is_item: NDArray[np.bool_],
     quick: NDArray[np.int64],
-) -> tuple[int, int, int]:
-    """Return (offset of the first error or -1, number of items, how many of them have an id or a time).
+) -> tuple[int, int, int, int]:
+    """Return (offset of the first error or -1, number of items, how many of them have an id or a time, parts).
 
+    Parts are what takes memory of its own once decoded: messages, pairs of key and value, elements of packed lists.
     Nesting deeper than protobuf allows is an error. What most requests are made of, one-byte tags and lengths of
     known fields, is walked by `quick`; everything else by the general rules below it.
     """
@@ -139,10 +144,11 @@ def walk(
     types[0] = 0
     position = i64(0)
     items = i64(0)
+    parts = i64(0)
     while True:
         while position == end:
             if depth == 0:
-                return -1, items, identified
+                return -1, items, identified, parts
             depth -= 1
             end = ends[depth]
             kind_of = types[depth]
@@ -171,6 +177,7 @@ def walk(
                 if action & 8 != 0 and not identified_at[depth]:
                     identified_at[depth] = True
                     identified += 1
+                parts += what >= 4
                 if what < 4 or (
                     what == 5 and depth < MAX_DEPTH - 1 and simple_pair(base, position, after)
                 ):
@@ -188,7 +195,7 @@ def walk(
             position = here
         position, field, wire = read_tag(base, position, end)
         if position < 0:
-            return here, items, identified
+            return here, items, identified, parts
         kind = table[kind_of, field, 0] if field < table.shape[1] else i64(0)
         if kind != 0 and table[kind_of, field, 2] != 0 and not identified_at[depth]:
             identified_at[depth] = True
@@ -196,8 +203,9 @@ def walk(
         if kind == 5 and wire == 2:
             position, after = read_length(base, position, end)
             if position < 0 or depth == MAX_DEPTH:
-                return here, items, identified
+                return here, items, identified, parts
             kind_of = table[kind_of, field, 1]
+            parts += 1
             depth += 1
             end = after
             ends[depth] = end
@@ -208,15 +216,17 @@ def walk(
         if kind >= 6 and wire == 2:
             position, after = read_length(base, position, end)
             if position < 0:
-                return here, items, identified
+                return here, items, identified, parts
             if kind == 6:
                 if (after - position) % 8 != 0:
-                    return here, items, identified
+                    return here, items, identified, parts
+                parts += (after - position) // 8
             else:
                 while position < after:
+                    parts += 1
                     position, _ = read_varint(base, position, after)
                     if position < 0:
-                        return here, items, identified
+                        return here, items, identified, parts
             position = after
             continue
         if wire == 3:
@@ -224,17 +234,23 @@ def walk(
         else:
             position = skip_field(base, position, end, field, wire)
         if position < 0:
-            return here, items, identified
+            return here, items, identified, parts
 
 
 def examine(signal: Signal, body: bytes) -> tuple[int, bool]:
     """Return how many items (spans, log records, data points) a valid request has, and whether it is recognisable.
 
-    A request is recognisable, when it comes again, if it has items and each has an id or a time. Raises Malformed.
+    A request is recognisable, when it comes again, if it has items and each has an id or a time. Raises Malformed, or
+    TooLarge for one that would take many times its bytes in memory.
     """
-    error, items, identified = walk(as_buffer(body), *_tables(signal))
+    error, items, identified, parts = walk(as_buffer(body), *_tables(signal))
     if error >= 0:
         raise Malformed(f"the {signal} request is not valid OTLP protobuf", int(error))
+    if items + parts // _PARTS_AN_ITEM > MOST_ITEMS:
+        raise TooLarge(
+            f"the {signal} request has {items} items and {parts} parts (attributes, events and the like), which"
+            f" count as {items + parts // _PARTS_AN_ITEM} items, more than {MOST_ITEMS}; send smaller batches"
+        )
     return int(items), 0 < items == identified
 
 

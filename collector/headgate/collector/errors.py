@@ -28,7 +28,7 @@ class Unsupported(Permanent):
 
 
 class TooLarge(Permanent):
-    """The request is larger than the configured maximum, compressed or decompressed."""
+    """The request is larger than the maximum: its bytes, compressed or decompressed, or what it would be in memory."""
 
 
 class Unauthenticated(Permanent):

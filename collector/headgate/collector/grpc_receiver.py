@@ -2,7 +2,7 @@
 
 A call is looked at before its message is read: the methods are registered as taking streams, which is the same on the
 wire, so that the message is asked for only once the sender is known and there is room. gRPC does not say how long a
-message will be: room is made for an ordinary one, and corrected when it is there.
+message will be: `headgate.collector.grpc_sizes` guesses, and the room is corrected when it is there.
 
 A message over the limit is refused by gRPC itself, which tells us no more than that the call has ended; unless the
 sender's own deadline has passed or we gave the call up, that is how it is counted. (A sender that breaks off half-way
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from headgate.collector.errors import CollectorError, Malformed, Retryable
+from headgate.collector.grpc_sizes import Sizes
 from headgate.collector.partial import response
 from headgate.collector.receive import Received
 from headgate.collector.signals import Signal
@@ -38,9 +39,10 @@ SERVICES = {
     "opentelemetry.proto.collector.logs.v1.LogsService": Signal.LOGS,
 }
 _THREADS = 64
-# What a batch of 2048 well-filled spans takes.
-_ORDINARY_BYTES = 1 << 20
 _SWEEP_S = 1.0
+# New connections read at once may send `max_request_bytes` each, uncounted: that much, or two of them.
+_UNCOUNTED_BYTES = 128 << 20
+_SLOW_S = 2.0
 _OPTIONS = (
     ("grpc.max_concurrent_streams", 256),
     ("grpc.max_metadata_size", 16 << 10),
@@ -74,6 +76,11 @@ class GrpcReceiver:
         self._room = room
         self._limit = max_request_bytes
         self._patience = Patience(receive_s)
+        self._sizes = Sizes(
+            max_request_bytes,
+            max(2, min(_UNCOUNTED_BYTES // max_request_bytes, _THREADS // 4)),
+            self._patience.hurry,
+        )
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, thread_name_prefix="headgate-grpc"),
             options=[
@@ -111,11 +118,14 @@ class GrpcReceiver:
     def _export(self, signal: Signal) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
         def export(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             received = Received(self._room, self._limit)
+            connection = context.peer()
             try:
                 pipeline = self._senders.pipeline(_authorization(context))
-                received.grow(min(_ORDINARY_BYTES, self._limit))
-                body = self._read(messages, context, pipeline, signal)
-                received.grow(len(body) - received.held)
+                received.grow(self._sizes.expected(connection))
+                with self._sizes.reading(connection) as is_new:
+                    body = self._read(messages, context, pipeline, signal, is_new=is_new)
+                    self._sizes.learn(connection, len(body))
+                    received.grow(len(body) - received.held)
                 partial = received.deliver(pipeline, signal, body).result()
             except CollectorError as error:
                 received.drop()
@@ -135,9 +145,11 @@ class GrpcReceiver:
         context: grpc.ServicerContext,
         pipeline: Pipeline,
         signal: Signal,
+        *,
+        is_new: bool,
     ) -> bytes:
         """Return the call's message; raises Malformed or Retryable when there is none."""
-        self._patience.begin(context)
+        self._patience.begin(context, is_new=is_new)
         message: bytes | None = None
         # How a call ends that gRPC has refused: as cancelled, or, if that is not known yet, without a message.
         with contextlib.suppress(grpc.RpcError):
@@ -157,7 +169,7 @@ class Patience:
 
     def __init__(self, receive_s: float) -> None:
         self._receive_s = receive_s
-        self._waiting: dict[grpc.ServicerContext, float] = {}
+        self._waiting: dict[grpc.ServicerContext, tuple[float, bool]] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headgate-patience", daemon=True)
 
@@ -169,20 +181,31 @@ class Patience:
         """End."""
         self._stopping.set()
 
-    def begin(self, context: grpc.ServicerContext) -> None:
-        """Let the time of a call run."""
-        self._waiting[context] = time.monotonic()
+    def begin(self, context: grpc.ServicerContext, *, is_new: bool) -> None:
+        """Let the time of a call run, a new connection's where it is one."""
+        self._waiting[context] = (time.monotonic(), is_new)
 
     def end(self, context: grpc.ServicerContext) -> bool:
         """Stop the time of a call; return whether it was cancelled for being late."""
         return self._waiting.pop(context, None) is None
 
+    def hurry(self) -> None:
+        """Cancel the new connection's call whose message takes longest, if that is long: others wait for its place."""
+        new = [(began_s, each) for each, (began_s, is_new) in list(self._waiting.items()) if is_new]
+        began_s, slowest = min(new, key=lambda call: call[0], default=(float("inf"), None))
+        if slowest is not None and began_s < time.monotonic() - _SLOW_S:
+            self._cancel(slowest)
+
+    def _cancel(self, context: grpc.ServicerContext) -> None:
+        if self._waiting.pop(context, None) is not None:
+            context.cancel()
+
     def _run(self) -> None:
         while not self._stopping.wait(_SWEEP_S):
             oldest_s = time.monotonic() - self._receive_s
-            for context, began_s in list(self._waiting.items()):
-                if began_s < oldest_s and self._waiting.pop(context, None) is not None:
-                    context.cancel()
+            for context, (began_s, _) in list(self._waiting.items()):
+                if began_s < oldest_s:
+                    self._cancel(context)
 
 
 def _authorization(context: grpc.ServicerContext) -> bytes:

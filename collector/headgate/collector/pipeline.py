@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from headgate.collector.delivery import Delivery
-from headgate.collector.errors import Malformed, Retryable
+from headgate.collector.errors import Malformed, Retryable, TooLarge
 from headgate.collector.filling import Filling, Limits
 from headgate.collector.inspect import Inspected, NothingGood, inspect
 from headgate.collector.journal import Append, Journal, SegmentFile
@@ -150,7 +150,7 @@ class Pipeline:
         except NothingGood as error:
             self._reject_items(signal, error.partial)
             raise
-        except Malformed:
+        except (Malformed, TooLarge):
             self.reject(signal, len(body))
             raise
         taken = self._take(found, held)

@@ -31,6 +31,7 @@ _ZSTD_OPTIONS = {int(zstd.DecompressionParameter.window_log_max): 23}
 _FIRST_PIECE = 64 << 10
 # JSON as Python objects was measured at 13 times its text, and at 24 times for a list of empty objects.
 _JSON_EXPANDS = 24
+MAX_JSON_BYTES = 16 << 20
 
 
 class Senders(Protocol):
@@ -107,9 +108,13 @@ class Received:
         return b"".join(made)
 
     def protobuf(self, signal: Signal, text: bytes) -> bytes:
-        """Convert OTLP/JSON; raises Malformed, or Retryable when there is no room for its objects."""
+        """Convert OTLP/JSON; raises Malformed, TooLarge, or Retryable when there is no room for its objects."""
         from headgate.collector.otlp_json import to_protobuf
 
+        if len(text) > MAX_JSON_BYTES:
+            raise TooLarge(
+                f"the request has more than {MAX_JSON_BYTES} bytes of JSON; send smaller batches, or protobuf"
+            )
         objects = _JSON_EXPANDS * len(text)
         self.grow(objects)
         try:

@@ -24,7 +24,10 @@ log = logging.getLogger(__name__)
 
 
 class Tenants:
-    """The pipelines by tenant; `own` is that of the server's own database, whose name as a tenant is empty."""
+    """The pipelines by tenant; `own` is that of the server's own database, whose name as a tenant is empty.
+
+    `unauthorized` counts requests without a valid token: they belong to no tenant, and are in no ledger.
+    """
 
     def __init__(
         self, own: Pipeline, open_: Callable[[str], Pipeline], *, began_s: float = 0.0
@@ -35,6 +38,7 @@ class Tenants:
         """
         self.own = own
         self.began_s = began_s
+        self.unauthorized = 0
         self._open = open_
         self._pipelines: dict[str, Pipeline] = {"": own, own.database: own}
         self._lock = threading.Lock()

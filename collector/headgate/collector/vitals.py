@@ -26,6 +26,7 @@ _ADDED = (
     "memory_limit_bytes",
     "resident_bytes",
     "quarantined",
+    "unauthorized",
 )
 _STATM = Path("/proc/self/statm")
 
@@ -34,7 +35,8 @@ _STATM = Path("/proc/self/statm")
 class Vitals:
     """One look at a collector.
 
-    `items` counts by fate and signal since the start, `quarantined` what was put aside. `last_stored_ns` is when a
+    `items` counts by fate and signal since the start, `quarantined` what was put aside, `unauthorized` requests
+    without a valid token, which are in no ledger. `last_stored_ns` is when a
     segment was last stored, None before the first. `accepting` is False once it is told to stop. `resident_bytes` is 0
     where the system does not tell.
     """
@@ -50,9 +52,12 @@ class Vitals:
     memory_limit_bytes: int
     resident_bytes: int
     quarantined: int
+    unauthorized: int
 
 
-def vitals(pipelines: Sequence[Pipeline], room: Room, *, now_ns: int, uptime_s: float) -> Vitals:
+def vitals(
+    pipelines: Sequence[Pipeline], room: Room, *, now_ns: int, uptime_s: float, unauthorized: int
+) -> Vitals:
     """Look at the pipelines of all tenants together."""
     stored = [p.last_stored_ns for p in pipelines if p.last_stored_ns is not None]
     return Vitals(
@@ -73,6 +78,7 @@ def vitals(pipelines: Sequence[Pipeline], room: Room, *, now_ns: int, uptime_s: 
         memory_limit_bytes=room.limit_bytes,
         resident_bytes=_resident_bytes(),
         quarantined=sum(p.quarantine.count for p in pipelines),
+        unauthorized=unauthorized,
     )
 
 

@@ -68,6 +68,7 @@ def look_at(tenants: Tenants, only: Pipeline | None = None) -> Vitals:
         tenants.own.room,
         now_ns=time.time_ns(),
         uptime_s=time.monotonic() - tenants.began_s,
+        unauthorized=0 if only else tenants.unauthorized,
     )
 
 

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
 
 class Senders:
-    """Looks tokens up for the receivers; `refused` counts requests without a valid one, which are in no ledger."""
+    """Looks tokens up for the receivers, and counts requests without a valid one."""
 
     def __init__(self, tokens: Tokens, tenants: Tenants) -> None:
         self._tokens = tokens
         self._tenants = tenants
-        self.refused = 0
 
     def known(self, authorization: bytes) -> Pipeline | None:
         """Return the pipeline if it is open, without waiting; raises Unauthenticated or Forbidden."""
@@ -35,14 +34,14 @@ class Senders:
             return ""
         token = self._tokens.find(bearer(authorization))
         if token is None:
-            self.refused += 1
+            self._tenants.unauthorized += 1
             raise Unauthenticated(
                 "the token is not known, or has expired; ask who runs the collector for another"
                 if authorization
                 else "a token is needed; send authorization: Bearer TOKEN"
             )
         if token.role is Role.READ:
-            self.refused += 1
+            self._tenants.unauthorized += 1
             raise Forbidden(
                 f"the token {token.name!r} may read, not send; use one with the role ingest"
             )

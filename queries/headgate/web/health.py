@@ -127,6 +127,11 @@ def _families(vitals: Vitals, sampling: Mapping[str, float]) -> Iterator[Metric]
         for signal, count in by_signal.items():
             items.add_metric((signal, fate), count)
     yield items
+    yield CounterMetricFamily(
+        "headgate_unauthorized_requests",
+        "OTLP requests without a valid token since the start; no ledger has them.",
+        value=vitals.unauthorized,
+    )
     for name, meaning in _GAUGES.items():
         family = f"headgate_{name.removesuffix('_s')}{'_seconds' if name.endswith('_s') else ''}"
         yield GaugeMetricFamily(family, meaning, value=getattr(vitals, name))
