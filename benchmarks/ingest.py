@@ -26,7 +26,7 @@ from headgate.collector.dimension import dimensions_of
 from headgate.collector.event_block import event_blocks
 from headgate.collector.heap import intern
 from headgate.collector.keyed import encode_map, key_attributes
-from headgate.collector.native import Encoded, encode_block, encode_hex, encode_strings
+from headgate.collector.native import encode_hex, encode_strings
 from headgate.collector.process import Request, process
 from headgate.collector.record import TRACES, Record, frame, pack
 from headgate.collector.retransmission import digest
@@ -92,9 +92,6 @@ def encoding(segment: Sequence[Request]) -> Stages:
         heap, Rules().dimensions, derived.attributes, source, derived.resource, resources[source]
     )
     nobody = np.zeros(source.size, np.uint64)
-    joined = [
-        (block.data[: len(block.data) // 2], block.data[len(block.data) // 2 :]) for block in blocks
-    ]
     return {
         "dimensions": lambda: dimensions_of(
             heap,
@@ -121,9 +118,7 @@ def encoding(segment: Sequence[Request]) -> Stages:
             state,
         ),
         "events": lambda: event_blocks(heap, uses, derived.attributes, nobody, 0),
-        "join the blocks": lambda: [
-            encode_block(1, [("", "", Encoded((), data))]) for data in joined
-        ],
+        "put the blocks together": lambda: [len(piece) for block in blocks for piece in block],
     }
 
 

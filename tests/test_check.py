@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from native_rows import differences, rows_of
 from otlp_strategies import varint
 
-from headgate.collector.check import REQUESTS, check
-from headgate.collector.errors import Malformed
+from headgate.collector.check import MOST_ITEMS, REQUESTS, check
+from headgate.collector.errors import Malformed, TooLarge
 from headgate.collector.process import Request, process
 from headgate.collector.signals import Signal
 
@@ -225,3 +225,41 @@ def test_many_attributes():
     assert row["SpanAttributes"] == [
         [name, value] for name in sorted(names) for value in (b"1", b"2")
     ]
+
+
+SPAN = bytes((0x12, 0))
+POINT = bytes((0x0A, 0))
+EVENT = bytes((0x5A, 0))
+
+
+def nested(field_numbers: list[int], body: bytes) -> bytes:
+    for number in reversed(field_numbers):
+        body = varint(number << 3 | 2) + varint(len(body)) + body
+    return body
+
+
+@pytest.mark.parametrize(
+    ("signal", "way", "unit", "most"),
+    [
+        (Signal.TRACES, [1, 2], SPAN, MOST_ITEMS * 8 // 9),
+        (Signal.LOGS, [1, 2], SPAN, MOST_ITEMS * 8 // 9),
+        (Signal.METRICS, [1, 2, 2, 5], POINT, MOST_ITEMS * 8 // 9),
+        (Signal.TRACES, [1, 2, 2], EVENT, MOST_ITEMS * 8),
+    ],
+    ids=["spans", "log records", "data points", "events"],
+)
+def test_many_tiny_parts_are_too_large(signal, way, unit, most):
+    """Two bytes each, yet hundreds in memory: just under the limit they are taken, just over it they are not."""
+    check(signal, nested(way, unit * (most - 100)))
+    with pytest.raises(TooLarge, match="send smaller batches"):
+        check(signal, nested(way, unit * (most + 100)))
+
+
+def test_numbers_in_lists_are_parts_too():
+    """A histogram's bucket counts take a byte each on the wire and eight or more in memory."""
+    counts = bytes([1]) * (MOST_ITEMS * 8 + 100)
+    way = [1, 2, 2, 10, 1, 8]  # to an exponential histogram's positive buckets
+    body = nested([*way, 2], counts)
+    with pytest.raises(TooLarge):
+        check(Signal.METRICS, body)
+    check(Signal.METRICS, nested([*way, 2], counts[: MOST_ITEMS * 7]))

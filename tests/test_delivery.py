@@ -301,7 +301,7 @@ def test_a_block_that_is_never_taken_is_put_aside(deliverer, store, monkeypatch,
     def spoiled(requests, *how):
         processed = process_sampled(requests, *how)
         blocks = [
-            Block(b.table, b.rows, b.data[:-3] if b.table == "events" else b.data)
+            Block(b.table, b.rows, (b.data[:-3],) if b.table == "events" else b.pieces)
             for b in processed.blocks
         ]
         return replace(processed, blocks=blocks)
@@ -320,7 +320,7 @@ def test_a_refused_block_is_in_the_ledger(deliverer, store, monkeypatch):
     def spoiled(requests, *how):
         processed = process_sampled(requests, *how)
         blocks = [
-            replace(b, data=b.data[:-3]) if b.table == "otel_traces" else b
+            replace(b, pieces=(b.data[:-3],)) if b.table == "otel_traces" else b
             for b in processed.blocks
         ]
         return replace(processed, blocks=blocks)
@@ -432,18 +432,20 @@ def test_stopping_ends_the_waiting(deliverer, store):
 )
 def test_what_may_heal_is_told_from_what_never_will(said, expected):
     """ClickHouse's answers, by whether the same rows can ever be taken."""
-    assert type(writer._classify(Block("t", 1, b""), DatabaseError(said))) is expected
+    assert type(writer._classify(Block("t", 1, ()), DatabaseError(said))) is expected
 
 
 def test_a_store_that_cannot_be_opened_is_waited_for():
     """Also the very first connection of the thread may fail."""
 
     class Away:
+        embedded = False
+
         def client(self):
             raise StoreError("cannot use ClickHouse")
 
     with pytest.raises(Retryable):
-        writer.insert_block(Away(), "token", Block("t", 1, b""))
+        writer.insert_block(Away(), "token", Block("t", 1, ()))
 
 
 def test_settings_that_change_before_a_repeat(deliverer, store, monkeypatch):

@@ -35,7 +35,9 @@ def heap_of(texts: list[bytes]) -> tuple[np.ndarray, Text]:
 def read(kind: str, rows: int, column: Encoded) -> list:
     """Return a column of a block, a second column behind it proving that the first ends where it should."""
     last = encode_numbers(np.arange(rows, dtype=np.uint32))
-    columns = columns_of(encode_block(rows, [("c", kind, column), ("last", "UInt32", last)]))
+    columns = columns_of(
+        b"".join(encode_block(rows, [("c", kind, column), ("last", "UInt32", last)]))
+    )
     assert columns["last"] == list(range(rows))
     return columns["c"]
 
@@ -95,7 +97,7 @@ def test_dictionary_widths_in_the_engine(store):
     for distinct in (1, 256, 257, 65536, 65537):
         buffer, words = heap_of([b"%d" % i for i in range(distinct)])
         column = encode_lowcardinality(buffer, np.arange(distinct)[::-1], words)
-        block = encode_block(distinct, [("word", NAME, column)])
+        block = b"".join(encode_block(distinct, [("word", NAME, column)]))
         client.raw_insert("words", insert_block=block, fmt="Native")
         result = client.query("SELECT count(), uniqExact(word), sum(toUInt64(word)) FROM words")
         assert result.result_rows == [(distinct, distinct, distinct * (distinct - 1) // 2)]

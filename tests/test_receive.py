@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.collector.errors import Malformed, Retryable, TooLarge, Unsupported
-from headgate.collector.receive import Received
+from headgate.collector.receive import MAX_JSON_BYTES, Received
 from headgate.collector.room import Room
+from headgate.collector.signals import Signal
 
 MIB = 1 << 20
 COMPRESS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
@@ -116,3 +117,11 @@ def test_room_is_made_as_it_comes_out():
         Received(room, 8 * MIB).plain("gzip", body)
     alone.drop()
     assert room.used == alone.held == 0
+
+
+def test_json_has_a_limit_of_its_own():
+    """It takes up to 24 times its bytes while it is read: 16 MiB at most, whatever the protobuf limit."""
+    text = b'{"resourceSpans":[]' + b" " * (MAX_JSON_BYTES - 20) + b"}"
+    assert received(64 * MIB, 1024 * MIB).protobuf(Signal.TRACES, text) == b""
+    with pytest.raises(TooLarge, match="send smaller batches, or protobuf"):
+        received(64 * MIB, 1024 * MIB).protobuf(Signal.TRACES, text + b" ")

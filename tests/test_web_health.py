@@ -37,6 +37,7 @@ LOOK = Vitals(
     memory_limit_bytes=256_000_000,
     resident_bytes=450_000_000,
     quarantined=0,
+    unauthorized=7,
 )
 
 
@@ -67,6 +68,7 @@ def test_prometheus_reads_what_we_write() -> None:
         for signal, count in by_signal.items():
             key = ("headgate_items_total", ("fate", fate), ("signal", signal))
             assert found[key] == count
+    assert found["headgate_unauthorized_requests_total",] == LOOK.unauthorized
     assert found["headgate_backlog_bytes",] == LOOK.backlog_bytes
     assert found["headgate_uptime_seconds",] == LOOK.uptime_s
     assert found["headgate_last_stored_timestamp_seconds",] == NOW_NS / 1e9 - 1.5

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grpc
 import httpx
+import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -139,6 +140,49 @@ def test_memory_stays_within_its_bound(server, clickhouse, store):
     assert found == [((answers["taken"] + 1) * SPANS,)]
 
 
+TINY_SPANS = 440_000
+
+
+def varint(value: int) -> bytes:
+    """Return a protobuf varint."""
+    groups = []
+    while value >= 0x80:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
+
+
+def tiny_spans() -> bytes:
+    """Return about as many spans as one request may have, of nothing but their ids: 30 bytes each."""
+    spans = np.zeros((TINY_SPANS, 30), np.uint8)
+    spans[:, [0, 1, 2, 3, 20, 21]] = (0x12, 28, 0x0A, 16, 0x12, 8)
+    spans[:, 4:20] = spans[:, 22:30] = 1
+    spans[:, 4:8] = spans[:, 22:26] = (
+        np.arange(1, TINY_SPANS + 1, dtype="<u4").view(np.uint8).reshape(-1, 4)
+    )
+    scope = b"\x12" + varint(spans.size) + spans.tobytes()
+    return b"\x0a" + varint(len(scope)) + scope
+
+
+def test_a_request_of_very_many_tiny_spans_stays_within_the_bound(server, store):
+    """What counts is what a request takes in memory, which is thirty times its bytes here."""
+    pid, addresses = server
+    warm = Offer(addresses, 1, over_grpc=False)
+    warm.run()
+    report = f"http://{addresses['api']}/api/reports/usage"
+    assert httpx.get(report, timeout=60).status_code == 200
+    baseline = memory(pid, "VmRSS")
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    url = f"http://{addresses['otlp_http']}/v1/traces"
+    answer = httpx.post(url, headers=HEADERS, content=tiny_spans(), timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert httpx.get(report, timeout=120).status_code == 200  # stores it
+    peak = memory(pid, "VmHWM")
+    assert peak - baseline < BOUND_BYTES, f"{(peak - baseline) / MIB:.0f} MiB"
+    found = store.client().query("SELECT count() FROM otel_traces").result_rows
+    assert found == [(TINY_SPANS + SPANS,)]
+
+
 HUGE_BYTES = 40 * MIB
 HUGE_SENDERS, HUGE_ROUNDS = 12, 2
 
@@ -146,7 +190,7 @@ HUGE_SENDERS, HUGE_ROUNDS = 12, 2
 class Huge(threading.Thread):
     """Sends messages of 40 MiB on a connection of its own and counts the answers."""
 
-    def __init__(self, address: str, filling: bytes) -> None:
+    def __init__(self, address: str, filling: str) -> None:
         super().__init__()
         self._address = address
         self._filling = filling
@@ -161,7 +205,7 @@ class Huge(threading.Thread):
                 span = request.resource_spans.add().scope_spans.add().spans.add(name="op", kind=2)
                 span.trace_id, span.span_id = os.urandom(16), os.urandom(8)
                 span.start_time_unix_nano = span.end_time_unix_nano = time.time_ns()
-                span.attributes.add(key="k").value.bytes_value = self._filling
+                span.attributes.add(key="k").value.string_value = self._filling
                 try:
                     call(request.SerializeToString(), timeout=60)
                 except grpc.RpcError as error:
@@ -177,7 +221,7 @@ def test_huge_messages_over_grpc_stay_within_the_bound_too(server, clickhouse, s
     warm.run()
     baseline = memory(pid, "VmRSS")
     Path(f"/proc/{pid}/clear_refs").write_text("5")
-    filling = bytes(HUGE_BYTES)  # compresses well, so that the journal takes it
+    filling = "x" * HUGE_BYTES  # compresses well, so that the journal takes it
     senders = [Huge(addresses["otlp_grpc"], filling) for _ in range(HUGE_SENDERS)]
     for sender in senders:
         sender.start()

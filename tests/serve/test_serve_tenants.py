@@ -129,6 +129,16 @@ def channel(server, authority) -> grpc.Channel:
     return grpc.secure_channel(server.grpc, grpc.ssl_channel_credentials(roots))
 
 
+def unauthorized(server, client) -> float:
+    """Return the metric of requests without a valid token, as whoever may read the data directory."""
+    own = json.loads((server.data / "headgate.lock").read_text())["token"]
+    text = client.get(f"https://{server.api}/metrics", headers=bearer(own)).text
+    (line,) = [
+        x for x in text.splitlines() if x.startswith("headgate_unauthorized_requests_total ")
+    ]
+    return float(line.split()[1])
+
+
 def usage(client, server, secret: str) -> int:
     answer = client.get(
         f"https://{server.api}/api/reports/usage", params={"since": "1h"}, headers=bearer(secret)
@@ -138,8 +148,9 @@ def usage(client, server, secret: str) -> int:
 
 
 def test_who_has_no_token_is_refused_in_the_protocols_words(town, authority):
-    """401 with a challenge, 403 for a reader; UNAUTHENTICATED and PERMISSION_DENIED; none is retryable."""
+    """401 with a challenge, 403 for a reader; UNAUTHENTICATED and PERMISSION_DENIED; none is retryable, each counted."""
     server, secrets, client = town
+    before = unauthorized(server, client)
     for headers, status in (
         ({}, 401),
         (bearer("hg_wrong"), 401),
@@ -159,6 +170,7 @@ def test_who_has_no_token_is_refused_in_the_protocols_words(town, authority):
             with pytest.raises(grpc.RpcError) as caught:
                 call(body("nobody"), metadata=metadata)
             assert caught.value.code() is code
+    assert unauthorized(server, client) - before == 7
 
 
 def test_each_tenants_reports_count_its_own_data(town, authority, monkeypatch):

@@ -93,7 +93,7 @@ class Decisions:
         for name, part in written["parts"].items():
             traces, logs = take_thresholds(part["traces"]), take_thresholds(part["logs"])
             history = part["history"]
-            block = history and Block("sampling_history", history[1], take(history[0]))
+            block = history and Block("sampling_history", history[1], (take(history[0]),))
             refused = np.frombuffer(take(part["refused"]), "<u8").astype(np.uint64)
             parts[name] = Chosen(traces, logs, part["events"], block, refused)
         return cls(parts, States.from_bytes(take(written["states"])))

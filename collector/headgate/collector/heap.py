@@ -11,11 +11,12 @@ from headgate.collector.memory import AHEAD, address, byte_at, load64, prefetch,
 from headgate.collector.references import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
 _SPARE_BYTES = 4096
+_BATCH_BYTES = 1 << 20
 
 
 class Heap:
@@ -57,10 +58,22 @@ class Heap:
             self._show()
         return offset
 
-    def add_texts(self, texts: Sequence[bytes]) -> Text:
-        """Append strings; return references to them."""
-        length = np.fromiter(map(len, texts), np.int64, len(texts))
-        base = self.add(np.frombuffer(b"".join(texts), np.uint8))
+    def add_texts(self, texts: Iterable[bytes]) -> Text:
+        """Append strings, holding a megabyte of copies or so; return references to them."""
+        base = self._size
+        sizes: list[int] = []
+        batch: list[bytes] = []
+        waiting = 0
+        for text in texts:
+            sizes.append(len(text))
+            batch.append(text)
+            waiting += len(text)
+            if waiting >= _BATCH_BYTES:
+                self.add(np.frombuffer(b"".join(batch), np.uint8))
+                batch.clear()
+                waiting = 0
+        self.add(np.frombuffer(b"".join(batch), np.uint8))
+        length = np.array(sizes, np.int64)
         return Text(base + np.cumsum(length) - length, length)
 
     @property
@@ -70,9 +83,12 @@ class Heap:
 
     def read(self, text: Text) -> list[bytes]:
         """Return strings as Python bytes; for the few, never for one a span."""
-        buffer = self.buffer
-        pairs = zip(text.offset.tolist(), text.length.tolist(), strict=True)
-        return [buffer[offset : offset + length].tobytes() for offset, length in pairs]
+        return list(self.each(text))
+
+    def each(self, text: Text) -> Iterator[bytes]:
+        """Return strings as Python bytes, one by one."""
+        for offset, length in zip(text.offset.tolist(), text.length.tolist(), strict=True):
+            yield self.buffer[offset : offset + length].tobytes()
 
 
 @inlined

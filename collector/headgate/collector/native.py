@@ -256,9 +256,9 @@ def _string(text: str) -> bytes:
     return _varint(len(raw)) + raw
 
 
-def encode_block(rows: int, columns: Sequence[tuple[str, str, Encoded]]) -> bytes:
-    """Join (name, type, bytes) columns into one block of `rows` rows."""
+def encode_block(rows: int, columns: Sequence[tuple[str, str, Encoded]]) -> tuple[Piece, ...]:
+    """Return the pieces, to be sent one after the other, of a block of `rows` rows with columns (name, type, bytes)."""
     pieces: list[Piece] = [_varint(len(columns)), _varint(rows)]
     for name, kind, column in columns:
         pieces += (_string(name), _string(kind), *column.prefix, *column.body)
-    return b"".join(pieces)
+    return tuple(pieces)

@@ -181,7 +181,7 @@ def write_values(heap: Heap, values: Values) -> Written:
         index = chosen[kind == special]
         if index.size:
             code, raw = intern(heap, values.text.take(index))
-            texts = heap.add_texts([text_of(value) for value in heap.read(raw)])
+            texts = heap.add_texts(map(text_of, heap.each(raw)))
             offset[index], length[index] = texts.offset[code], texts.length[code]
     slow = chosen[kind < ARRAY]
     if slow.size:

@@ -49,9 +49,11 @@ def insert_block(store: Store, token: str, block: Block) -> None:
     try:
         store.client().raw_insert(
             block.table,
-            insert_block=memoryview(block.data),  # type: ignore[arg-type]  # bytes would be copied behind the statement
+            # Over HTTP any iterable of buffers is sent as it is; the embedded engine's client takes bytes alone.
+            insert_block=map(bytes, block) if store.embedded else block,  # type: ignore[arg-type]
             fmt="Native",
             settings={**SETTINGS, "insert_deduplication_token": token},
+            transport_settings={"Content-Length": str(block.size)},
         )
     except ClickHouseError as error:
         raise _classify(block, error) from error
