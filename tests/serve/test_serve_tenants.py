@@ -148,7 +148,7 @@ def usage(client, server, secret: str) -> int:
 
 
 def test_who_has_no_token_is_refused_in_the_protocols_words(town, authority):
-    """401 with a challenge, 403 for a reader; UNAUTHENTICATED and PERMISSION_DENIED; none is retryable, each counted."""
+    """401 with a challenge, 403 for a reader; UNAUTHENTICATED and PERMISSION_DENIED; not retryable, and counted."""
     server, secrets, client = town
     before = unauthorized(server, client)
     for headers, status in (
