@@ -332,7 +332,8 @@ does not tell apart, unless its deadline has passed |
 | no token, or one that is not known or has expired | 401 with `WWW-Authenticate: Bearer` | `UNAUTHENTICATED` |
 | a token that may only read | 403 | `PERMISSION_DENIED` |
 
-Neither is in a ledger: they belong to no tenant. `/metrics` counts both as `headgate_unauthorized_requests_total`.
+Neither is in a ledger: they belong to no tenant. `/metrics` counts both as
+`headgate_unauthorized_requests_total`.
 
 ## Overload
 
@@ -340,8 +341,9 @@ No room in memory (`memory_bytes`) or the journal (`journal_bytes`), a full disk
 gRPC `UNAVAILABLE` with `RetryInfo`, both in `grpc-status-details-bin` and in `google.rpc.retryinfo-bin`, of 1 to 3 s.
 A refusal for now counts nowhere: what comes again is counted when it comes again.
 
-Too large is also what would take many times its bytes in memory, 413 or `RESOURCE_EXHAUSTED`: more than 512 000 items in a
-request, of which eight attributes, events, links, exemplars, buckets and the like count as one more; more than 16 MiB of JSON.
+Too large is also what would take many times its bytes in memory, 413 or `RESOURCE_EXHAUSTED`: more than 512 000 items
+in a request, of which eight attributes, events, links, exemplars, buckets and the like count as one more; more than
+16 MiB of JSON.
 """
 
 
