@@ -277,6 +277,14 @@ def test_malformed_requests_are_counted(begin, store):
     assert ledger(store)["Rejected"] == 3
 
 
+def test_what_was_refused_is_recorded_by_itself(begin, store):
+    """Nothing good comes, nobody asks for a flush: the ledger tells of refusals within the age of a segment."""
+    pipe = begin()
+    with pytest.raises(Malformed):
+        pipe.accept(Signal.TRACES, b"\xff")
+    wait_until(lambda: ledger(store)["Rejected"] == 1)
+
+
 def test_segments_are_sealed_by_items(begin, store):
     """A segment holds little more than its limit of items, without being asked."""
     pipe = begin(limits=replace(PATIENT, segment_items=100))

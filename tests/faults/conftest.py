@@ -164,7 +164,8 @@ class FailingClickHouse:
         statement = arguments.get("query", "").encode()
         if statement.startswith(b"INSERT"):  # with its data apart
             statement, body = b"", statement + b"\n" + body
-        client = self._store.client()
+        database = arguments.get("database", self._store.database)
+        client = self._store.sibling(database).client()
         try:
             if inserted := _INSERT.match(body):
                 self.inserts.append(settings["insert_deduplication_token"])

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from dataclasses import replace
 
 import pytest
-from spans import PATIENT, QUICK, accept, check_books, pipeline, wait_until
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from spans import PATIENT, QUICK, accept, check_books, pipeline, request, wait_until
 
 from headgate.collector.errors import Retryable
+from headgate.collector.plan import mark_inserted, read_plan, write_plan
 from headgate.collector.signals import Signal
 from headgate.store import server_store
 
+LONG = os.environ.get("HEADGATE_FAULTS") == "long"
+MIB = 1 << 20
+BACKLOG_BYTES = (1024 if LONG else 12) * MIB
+NOISE_BYTES = 200_000
 FAILURES = ("refuses", "resets", "hangs", "forgets", "vanishes", "busy")
 
 
@@ -174,6 +181,63 @@ def test_a_backlog_does_not_keep_new_data_waiting(begin, remote, clickhouse, sto
     clickhouse.turn("works")
     assert again.flush()
     check_books(store, [*range(10), 100])
+
+
+def noisy(number: int) -> bytes:
+    """Return a request of one span that does not compress."""
+    message = ExportTraceServiceRequest.FromString(request([number]))
+    span = message.resource_spans[0].scope_spans[0].spans[0]
+    span.attributes.add(key="noise").value.bytes_value = os.urandom(NOISE_BYTES)
+    return message.SerializeToString()
+
+
+@pytest.mark.timeout(1200 if LONG else 180)
+def test_a_large_backlog_drains_while_new_data_is_taken(begin, remote, clickhouse, store):
+    """A gibibyte in the long form: requests are taken from the first moment on, and all of it is stored once."""
+    pipe = begin(remote, PATIENT)
+    clickhouse.turn("refuses")
+    number = 0
+    while pipe.backlog_bytes < BACKLOG_BYTES:
+        pipe.accept(Signal.TRACES, noisy(number)).result(20)
+        number += 1
+    pipe.close(0)
+    again = begin(remote, replace(QUICK, memory_bytes=80 * MIB))
+    clickhouse.turn("works")
+    taken = 0
+    while again.backlog_bytes > BACKLOG_BYTES // 2:
+        accept(again, [10**9 + taken])
+        taken += 1
+        assert again.room.used < 80 * MIB
+    assert taken, "nothing came in while it drained"
+    assert again.flush(600)
+    check_books(store, [*range(number), *range(10**9, 10**9 + taken)])
+
+
+def test_an_upgrade_finishes_what_an_earlier_version_planned(begin, remote, clickhouse, store):
+    """A segment half inserted and one untouched, both with plans: each row is stored once, under the tokens planned."""
+    pipe = begin(remote, PATIENT)
+    for numbers in ([1, 2, 3], [4, 5]):
+        accept(pipe, numbers)
+        pipe._journal.seal()
+        clickhouse.work_for(2, "refuses")
+        clickhouse.wait_for_failures(1)
+    pipe.close(0)
+    plans = sorted(pipe._journal._directory.glob("*.plan"))
+    assert plans, "nothing was planned"
+    for path in plans:
+        found = read_plan(path)
+        assert found is not None
+        earlier, inserted = found
+        write_plan(path, replace(earlier, code="an earlier version"))
+        for _ in range(inserted):
+            mark_inserted(path)
+    sent_before = len(clickhouse.inserts)
+    clickhouse.turn("works")
+    again = begin(remote)
+    assert again.flush()
+    check_books(store, [1, 2, 3, 4, 5])
+    assert again.quarantine.count == 0
+    assert not set(clickhouse.inserts[:sent_before]) & set(clickhouse.inserts[sent_before:])
 
 
 def test_two_collectors_with_copies_of_a_journal(remote, store, tmp_path, clickhouse):

@@ -68,10 +68,10 @@ class Served:
                     time.sleep(0.1)
                 exporter.shutdown()
             else:
-                self._post(made)
+                self.post(made)
         return 5 * rounds
 
-    def _post(self, made):
+    def post(self, made, secret=""):
         from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
         body = encode_spans(made).SerializeToString()
@@ -81,7 +81,10 @@ class Served:
                 answer = httpx.post(
                     f"{otlp_url(self.server)}/v1/traces",
                     content=body,
-                    headers={"content-type": "application/x-protobuf"},
+                    headers={
+                        "content-type": "application/x-protobuf",
+                        **({"authorization": f"Bearer {secret}"} if secret else {}),
+                    },
                 )
             except httpx.HTTPError:
                 time.sleep(0.1)
@@ -152,3 +155,39 @@ def test_workers_need_a_server(tmp_path):
     assert ran.returncode == 2
     assert "workers 2 need a ClickHouse server" in ran.stderr
     assert not ran.stdout
+
+
+def test_tenants_are_apart_whichever_worker_receives(tmp_path, clickhouse, store):
+    """Two tenants send through two workers: each one's report has its own spans, all of them, and nobody else's."""
+    data = tmp_path / "data"
+    secrets = {}
+    for tenant in ("acme_of_workers", "globex_of_workers"):
+        command = [*HEADGATE, "token", "create", tenant, "--data", data, "--tenant", tenant]
+        made = subprocess.run(
+            [*command, "--role", "admin"], capture_output=True, text=True, check=True
+        )
+        secrets[tenant] = made.stdout.strip()
+    served = Served(tmp_path, f"http://127.0.0.1:{clickhouse.port}/{store.database}")
+    sent = dict.fromkeys(secrets, 0)
+    try:
+        for number in range(24):
+            tenant = list(secrets)[number % 3 > 0]
+            served.post(spans(5, "shop"), secrets[tenant])
+            sent[tenant] += 5
+        shares = []
+        for number in range(2):
+            with server_client(find_server(worker_directory(data, number))) as worker:
+                shares.append(worker.get("/api/vitals").json()["items"]["received"]["traces"])
+        assert sum(shares) == sum(sent.values())
+        assert all(shares), "the kernel gave everything to one of them"
+        for tenant, secret in secrets.items():
+            said = httpx.get(
+                f"http://{served.server['api']}/api/reports/usage",
+                headers={"authorization": f"Bearer {secret}"},
+                timeout=60,
+            )
+            assert said.json()["summary"]["calls"] == sent[tenant]
+    finally:
+        assert served.end() == 0
+        for tenant in secrets:
+            store.client().command(f"DROP DATABASE IF EXISTS {tenant} SYNC")
