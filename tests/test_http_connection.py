@@ -115,7 +115,7 @@ def check_order(into: Pipeline, kinds, read_bytes, is_open):
     """Send several requests at once; each has the answer that it has when it is alone."""
     sent, expected = b"", []
     for number, (kind, spans, piece) in enumerate(kinds):
-        first = (into.received[Signal.TRACES] + number) * 1000
+        first = (into.books.received[Signal.TRACES] + number) * 1000
         content, status = REQUESTS[kind](request(range(first, first + spans)), piece)
         if kind == "too large" and read_bytes < 64:
             continue  # a byte at a time it takes seconds
@@ -201,7 +201,7 @@ def test_a_connection_ends_where_it_was_said_to(into, head):
 
     status, headers, rest = asyncio.run(exchange())
     assert (status, headers["connection"], rest) == (200, "close", b"")
-    assert into.received[Signal.TRACES] == 3
+    assert into.books.received[Signal.TRACES] == 3
 
 
 def test_an_upgrade_is_not_followed_and_loses_nothing(into):
@@ -216,7 +216,7 @@ def test_an_upgrade_is_not_followed_and_loses_nothing(into):
             return [(await answer(reader))[0] for _ in range(2)]
 
     assert asyncio.run(exchange()) == [200, 200]
-    assert into.received[Signal.TRACES] == 5
+    assert into.books.received[Signal.TRACES] == 5
 
 
 def test_an_upgrade_in_chunks_is_refused(into):

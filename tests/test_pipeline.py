@@ -88,7 +88,7 @@ def test_flush_shows_everything_acknowledged(begin, store):
     assert pipe.flush()
     numbers = [1000 * i + j for i in range(4) for j in range(20)]
     check_books(store, numbers)
-    assert pipe.received == pipe.stored == {Signal.TRACES: len(numbers)}
+    assert pipe.books.received == pipe.books.stored == {Signal.TRACES: len(numbers)}
 
 
 def test_flush_of_nothing_is_immediate(begin, journal):
@@ -174,9 +174,9 @@ def test_a_retransmission_is_dropped_and_counted(begin, store):
     pipe.accept(Signal.TRACES, body).result(20)
     assert pipe.flush()
     assert check_books(store, [1, 2])["Duplicate"] == 4
-    assert pipe.received == {Signal.TRACES: 6}
-    assert pipe.stored == {Signal.TRACES: 2}
-    assert pipe.duplicate == {Signal.TRACES: 4}
+    assert pipe.books.received == {Signal.TRACES: 6}
+    assert pipe.books.stored == {Signal.TRACES: 2}
+    assert pipe.books.duplicate == {Signal.TRACES: 4}
     for _ in range(2):
         crash(pipe)
         pipe = begin()
@@ -199,10 +199,10 @@ def test_a_retransmission_after_release_and_crash_is_dropped(begin, store, journ
         crash(pipe)
         pipe = begin(clock_ns=lambda: now[0])
         accept(pipe, [1])
-        assert pipe.duplicate[Signal.TRACES] == 1, restart
+        assert pipe.books.duplicate[Signal.TRACES] == 1, restart
     now[0] = NOW + REMEMBER_NS + 1
     accept(pipe, [1])
-    assert pipe.duplicate[Signal.TRACES] == 1, "ten minutes have passed"
+    assert pipe.books.duplicate[Signal.TRACES] == 1, "ten minutes have passed"
 
 
 def test_requests_without_identity_are_never_dropped(begin, store):
@@ -215,7 +215,7 @@ def test_requests_without_identity_are_never_dropped(begin, store):
         pipe.accept(Signal.LOGS, bare).result(20)
         pipe.accept(Signal.TRACES, b"").result(20)
     assert pipe.flush()
-    assert pipe.duplicate.total() == 0
+    assert pipe.books.duplicate.total() == 0
     assert store.client().query("SELECT count() FROM otel_logs").result_rows == [(2,)]
 
 
@@ -244,7 +244,7 @@ def test_a_retry_joins_the_original_that_is_being_written(begin, store, monkeypa
     go_on.set()
     with pytest.raises(Retryable):
         retry.result(20)
-    assert +pipe.received == +pipe.duplicate == {}
+    assert +pipe.books.received == +pipe.books.duplicate == {}
     pipe.accept(Signal.TRACES, body).result(20)
     pipe.accept(Signal.TRACES, body).result(20)
     assert pipe.flush()

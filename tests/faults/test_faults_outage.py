@@ -143,7 +143,7 @@ def test_overload_is_refused_and_told_when_to_come_back(begin, remote, clickhous
     assert pipe.flush()
     taken = [number for number, error in outcomes.items() if error is None]
     check_books(store, taken)
-    assert pipe.received[Signal.TRACES] == pipe.stored[Signal.TRACES] == len(taken)
+    assert pipe.books.received[Signal.TRACES] == pipe.books.stored[Signal.TRACES] == len(taken)
 
 
 def test_a_full_journal_pushes_back_until_the_store_is_there(begin, remote, clickhouse, store):

@@ -160,7 +160,7 @@ class GrpcReceiver:
         remaining_s = context.time_remaining()
         if late or (remaining_s is not None and remaining_s <= 0):
             raise Retryable("the message did not arrive in time")
-        pipeline.reject(signal, self._limit + 1)
+        pipeline.books.reject(signal, self._limit + 1)
         raise Malformed(f"the call had no message, or one of more than {self._limit} bytes")
 
 

@@ -197,7 +197,7 @@ class Exchange:
                     plain = received.protobuf(signal, plain)
             except BaseException as error:
                 if isinstance(error, Permanent) and pipeline is not None:
-                    pipeline.reject(signal, len(body))
+                    pipeline.books.reject(signal, len(body))
                 received.drop()
                 raise
             accepted = received.deliver(pipeline, signal, plain)
@@ -238,10 +238,12 @@ class Exchange:
         """Count this request as rejected; where its sender's pipeline is not open yet, in a thread that opens it."""
         pipeline = self._pipeline
         if pipeline is not None:
-            pipeline.reject(signal, size)
+            pipeline.books.reject(signal, size)
             return
         senders, authorization = self._service.senders, self._authorization
-        self._service.pool.submit(lambda: senders.pipeline(authorization).reject(signal, size))
+        self._service.pool.submit(
+            lambda: senders.pipeline(authorization).books.reject(signal, size)
+        )
 
     def _fail(self, error: Exception) -> None:
         log.error("%s failed", self.url.decode("latin-1"), exc_info=error)

@@ -15,18 +15,18 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections import Counter, deque
+from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from headgate.collector.books import Books
 from headgate.collector.delivery import Delivery
 from headgate.collector.errors import Malformed, Retryable, TooLarge
 from headgate.collector.filling import Filling, Limits
 from headgate.collector.inspect import Inspected, NothingGood, inspect
 from headgate.collector.journal import Append, Journal, SegmentFile
-from headgate.collector.ledger import Entry, Tally, minute_of
 from headgate.collector.quarantine import Quarantine
-from headgate.collector.record import LEDGER, Record, pack
+from headgate.collector.record import Record, pack
 from headgate.collector.release import Releaser
 from headgate.collector.retransmission import Retransmissions
 from headgate.collector.room import Room
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from headgate.collector.ledger import Entry
     from headgate.collector.partial import Partial
     from headgate.collector.process import Request
     from headgate.collector.sampling import Sampler
@@ -98,14 +99,12 @@ class Pipeline:
         self._changed = threading.Condition()  # guards everything below
         self._filling = Filling(limits)
         self._sealing = False
-        self._tally = Tally()
-        self._tallies_under_way = 0
+        self.books = Books(
+            self._changed, self._journal, clock_ns, self._noted, self._entries_written
+        )
         self._waiting: deque[Segment] = deque()
         self._sealed_count = self._stored_count = 0
         self._urgent = self._closing = self._finished = False
-        self.received: Counter[Signal] = Counter()
-        self.stored, self.rejected, self.duplicate = (Counter[Signal]() for _ in range(3))
-        self.sampled_out: Counter[Signal] = Counter()
         self.last_stored_ns: int | None = None
         self._observer = observer
         self._thread = threading.Thread(target=self._run, name="headgate-process", daemon=True)
@@ -148,10 +147,10 @@ class Pipeline:
         try:
             found = inspect(self.database, signal, body, self._clock_ns())
         except NothingGood as error:
-            self._reject_items(signal, error.partial)
+            self.books.reject_items(signal, error.partial)
             raise
         except (Malformed, TooLarge):
-            self.reject(signal, len(body))
+            self.books.reject(signal, len(body))
             raise
         taken = self._take(found, held)
         if found.partial is None:
@@ -174,7 +173,7 @@ class Pipeline:
             )
             if original is None:
                 self.room.take(len(request.body) + self._transient(request.body) - held, held)
-                self.received[request.signal] += request.items
+                self.books.received[request.signal] += request.items
                 if identity:
                     self._retransmissions.begin(identity, request.arrival_ns, outcome)
         if original is not None:
@@ -191,19 +190,10 @@ class Pipeline:
         """Return how much more than its own bytes a request takes until it is durable: its record, and the group's."""
         return min(2 * len(body), self._limits.memory_bytes // 4)
 
-    def reject(self, signal: Signal, size: int, items: int = 1) -> None:
-        """Count a request that was refused for good; it has one item as far as we know."""
-        self._count(self.rejected, "Rejected", signal, items, size)
-
-    def _reject_items(self, signal: Signal, partial: Partial) -> None:
-        """Count the items that were left out of a request, by service."""
-        for service, (items, size) in partial.by_service.items():
-            self._count(self.rejected, "Rejected", signal, items, size, service)
-
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until everything acknowledged so far is stored; return False when that took too long."""
         with self._changed:
-            pending = bool(self._filling or self._tally or self._tallies_under_way)
+            pending = bool(self._filling) or self.books.pending
             ticket = self._sealed_count + pending
             self._urgent = self._urgent or pending
             self._changed.notify_all()
@@ -216,7 +206,7 @@ class Pipeline:
             self._closing = True
             self._changed.notify_all()
         self._delivery.hasten()
-        self._write_tally()
+        self.books.write()
         self._journal.close()
         with self._changed:
             stored = self._changed.wait_for(
@@ -242,7 +232,7 @@ class Pipeline:
         with self._changed:
             if isinstance(result, Retryable):
                 self.room.give(len(request.body))
-                self.received[request.signal] -= request.items
+                self.books.received[request.signal] -= request.items
                 self._retransmissions.failed(found.identity)
             else:
                 if not self._filling:
@@ -258,15 +248,15 @@ class Pipeline:
             outcome.set_exception(result)
             return
         if found.partial is not None:
-            self._reject_items(request.signal, found.partial)
-            self._write_tally()  # at once: after a crash nothing would tell of them
+            self.books.reject_items(request.signal, found.partial)
+            self.books.write()  # at once: after a crash nothing would tell of them
         outcome.set_result(None)
 
     def _joined(self, request: Request, original: Future[Partial | None]) -> None:
         """Count a retransmission, once it has its original's outcome: a refusal is nothing that was received."""
         if original.exception() is None:
             size = len(request.body)
-            self._count(self.duplicate, "Duplicate", request.signal, request.items, size)
+            self.books.count("Duplicate", request.signal, request.items, size)
 
     def _sealed(self, file: SegmentFile) -> None:
         """Queue a segment that the journal has closed; called in the journal's thread."""
@@ -276,50 +266,20 @@ class Pipeline:
             if self._waiting and self.room.pressed:
                 contents = None
                 self.room.give(filled.size)
-            if self._tally:
+            if self.books.has_entries:
                 self._filling.begin(self._monotonic_s())
             self._waiting.append(Segment(file, contents))
             self._sealed_count += 1
             self._urgent = self._sealing = False
             self._changed.notify_all()
 
-    def _count(
-        self,
-        counter: Counter[Signal],
-        fate: str,
-        signal: Signal,
-        items: int,
-        size: int,
-        service: bytes = b"",
-    ) -> None:
-        """Note something that was received and is not stored."""
-        entry = Entry(minute_of(self._clock_ns()), signal, service, fate, items, size)
-        with self._changed:
-            self.received[signal] += items
-            counter[signal] += items
-            self._tally.add(entry)
-            self._filling.begin(self._monotonic_s())
-            self._changed.notify_all()
+    def _noted(self) -> None:
+        """Let the age of a segment begin: there is something for the ledger."""
+        self._filling.begin(self._monotonic_s())
+        self._changed.notify_all()
 
-    def _write_tally(self) -> None:
-        """Send what was refused and dropped the way of the data: into the journal."""
-        with self._changed:
-            entries = self._tally.take()
-            if not entries:
-                return
-            self._tallies_under_way += 1
-
-        def written(result: SegmentFile | Retryable) -> None:
-            with self._changed:
-                self._tallies_under_way -= 1
-                if isinstance(result, Retryable):
-                    for entry in entries:
-                        self._tally.add(entry)
-                else:
-                    self._filling.entries += entries
-
-        record = Record(LEDGER, self._clock_ns(), 0, b"", Entry.write(entries))
-        self._journal.append(Append(pack(record), 0, written))
+    def _entries_written(self, entries: list[Entry]) -> None:
+        self._filling.entries += entries
 
     def _run(self) -> None:
         while (segment := self._next()) is not None:
@@ -329,9 +289,9 @@ class Pipeline:
             except Retryable:  # we are stopping: it is left for the next start
                 break
             with self._changed:
-                self.stored.update(delivered.stored)
-                self.rejected.update(delivered.rejected)
-                self.sampled_out.update(delivered.sampled_out)
+                self.books.stored.update(delivered.stored)
+                self.books.rejected.update(delivered.rejected)
+                self.books.sampled_out.update(delivered.sampled_out)
                 if segment.contents is not None:
                     self.room.give(sum(len(r.body) for r in segment.contents[0]))
                 self._waiting.popleft()
@@ -375,7 +335,7 @@ class Pipeline:
                 if not seal:
                     self._changed.wait(min(max(due_s - now_s, 0.05), 0.5))
             if seal:
-                self._write_tally()
+                self.books.write()
                 self._journal.seal()
                 asked_s = now_s
 

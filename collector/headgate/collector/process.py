@@ -34,7 +34,8 @@ from headgate.collector.ledger import (
     sampled_out,
 )
 from headgate.collector.log_block import log_blocks
-from headgate.collector.metrics import decode_metrics, metric_blocks
+from headgate.collector.metric_block import metric_blocks
+from headgate.collector.metrics import decode_metrics
 from headgate.collector.references import Text
 from headgate.collector.rollup_blocks import rollup_blocks
 from headgate.collector.rules import Rules

@@ -66,7 +66,7 @@ def vitals(
         accepting=all(p.accepting for p in pipelines),
         items={
             fate: {
-                str(signal): sum(getattr(pipeline, fate)[signal] for pipeline in pipelines)
+                str(signal): sum(getattr(pipeline.books, fate)[signal] for pipeline in pipelines)
                 for signal in Signal
             }
             for fate in FATES

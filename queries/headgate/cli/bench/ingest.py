@@ -122,14 +122,15 @@ class Bench:
             obvious = self._obvious_us(case)
             yield self._run(case, obvious, say)
 
-    def _sink(self) -> str:
-        """Start the draining sink on first use, and return its address."""
+    def sink(self, pause_s: float = 0.0) -> str:
+        """Start the draining sink on first use, each insert taking so long, and return its address."""
         if self._sink_url is None:
             command = (
                 sys.executable,
                 "-m",
                 "headgate.cli.bench.sink",
                 str(self._directory / "sink"),
+                str(pause_s),
             )
             child = self._children.start("draining sink", command, os.environ)
             port = ""
@@ -147,7 +148,7 @@ class Bench:
         key = (case.sink, case.signal, case.items)
         if key not in self._obvious:
             if case.sink == "drain":
-                store = server_store(f"{self._sink()}/headgate")
+                store = server_store(f"{self.sink()}/headgate")
                 migrate(store)
             else:
                 if self._embedded is None:
@@ -163,7 +164,7 @@ class Bench:
         config.write_text(json.dumps(case.settings), encoding="utf-8")
         options = ["--config", str(config)]
         if case.sink == "drain":
-            options += ["--store", f"{self._sink()}/headgate"]
+            options += ["--store", f"{self.sink()}/headgate"]
         say(f"{case.name}: starting a collector")
         collector, addresses = self._children.start_collector(data, *options)
         load = Load(
@@ -177,14 +178,14 @@ class Bench:
         say(f"{case.name}: as much as it takes, {self._seconds:.0f} s")
         before = cpu_s(collector.process.pid)
         floor = Floor(case.signal, case.items)
-        busy = self._load(load, floor.sample)
-        self._stored(collector, data)
+        busy = self.load(load, floor.sample)
+        self.stored(collector, data)
         cpu = cpu_s(collector.process.pid) - before
         size = disk_bytes(data / "clickhouse") if case.sink == "embedded" else None
         say(f"{case.name}: half of that, {self._seconds:.0f} s")
         rate_per_s = busy["requests"] / busy["seconds"] / 2
-        half = self._load(Load(**{**asdict(load), "rate_per_s": rate_per_s}))
-        self._stored(collector, data)
+        half = self.load(Load(**{**asdict(load), "rate_per_s": rate_per_s}))
+        self.stored(collector, data)
         peak = peak_rss_bytes(collector.process.pid)
         self._children.finish(collector)
         items = busy["requests"] * case.items
@@ -212,7 +213,8 @@ class Bench:
             disk_bytes_per_item=size and size / items,
         )
 
-    def _load(self, load: Load, meanwhile: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    def load(self, load: Load, meanwhile: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Run a load in a process of its own, doing something meanwhile again and again; return what it says."""
         command = (sys.executable, "-m", "headgate.cli.bench.load", json.dumps(asdict(load)))
         child = self._children.start("load", command, os.environ)
 
@@ -225,7 +227,7 @@ class Bench:
         found: dict[str, Any] = json.loads(child.log.read_text())
         return found
 
-    def _stored(self, collector: Child, data: Path) -> None:
+    def stored(self, collector: Child, data: Path) -> None:
         """Wait until the collector has stored and released everything."""
         deadline_s = time.monotonic() + DRAIN_S
         while any((data / "journal").glob("*.journal")):

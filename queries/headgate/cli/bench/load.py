@@ -38,7 +38,8 @@ _SERVICES = {
 class Load:
     """What to send: requests of `items` items over some connections for `seconds`.
 
-    As many as are acknowledged when `rate_per_s` is 0, else so many requests a second, at most `most` in all.
+    As many as are acknowledged when `rate_per_s` is 0, else so many requests a second, at most `most` in all. With
+    `tries_per_s` so many are tried, and what is refused does not come again.
     """
 
     protocol: str
@@ -49,6 +50,7 @@ class Load:
     seconds: float
     rate_per_s: float = 0.0
     most: int = 10**9
+    tries_per_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -183,20 +185,26 @@ def _send(
 ) -> None:
     """Send this connection's share until the time is up."""
     rng = np.random.default_rng((time.time_ns(), number))
+    pace_per_s = load.rate_per_s or load.tries_per_s
     share = load.most // load.connections + (number < load.most % load.connections)
     for turn, template in zip(range(share), cycle(templates), strict=False):
-        if load.rate_per_s:
-            due_s = began_s + (turn * load.connections + number) / load.rate_per_s
+        if pace_per_s:
+            due_s = began_s + (turn * load.connections + number) / pace_per_s
             time.sleep(max(0.0, due_s - time.monotonic()))
         if time.monotonic() - began_s >= load.seconds:
             break
         body = template.fresh(rng)
-        before_s = time.monotonic()
-        while not connection.send(body):
+        before_s = asked_s = time.monotonic()
+        while not (taken := connection.send(body)):
             sent.refused += 1
-            if time.monotonic() - before_s > _TIMEOUT_S:
+            if load.tries_per_s:
+                break
+            if time.monotonic() - asked_s > _TIMEOUT_S:
                 raise RuntimeError("the collector has refused a request for a minute")
             time.sleep(_PAUSE_S)
+            before_s = time.monotonic()
+        if not taken:
+            continue
         sent.latency_ms.append((time.monotonic() - before_s) * 1e3)
         sent.requests += 1
         sent.bytes += len(body)

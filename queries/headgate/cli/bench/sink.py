@@ -1,8 +1,9 @@
 """A ClickHouse server that drains: it takes every insert and forgets it, and lets the engine answer all else.
 
-    python -m headgate.cli.bench.sink DIRECTORY
+    python -m headgate.cli.bench.sink DIRECTORY [SECONDS]
 
-Writes its port in one line, then serves until it is ended. `GET /rows` says how many inserts came, and their bytes.
+Each insert takes so many seconds, none unless given. Writes its port in one line, then serves until it is ended.
+`GET /rows` says how many inserts came, and their bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,9 +34,10 @@ class Sink(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, pause_s: float = 0.0) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.store = store
+        self.pause_s = pause_s
         self.lock = threading.Lock()
         self.inserts = self.drained_bytes = 0
 
@@ -67,6 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         streamed = self.headers.get("transfer-encoding") == "chunked"  # as only inserts are
         if streamed or "insert_deduplication_token" in query:
             self.server.drained(self._drain())
+            time.sleep(self.server.pause_s)
             self._say(200, b"")
             return
         body = self._body()
@@ -118,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until ended."""
-    sink = Sink(embedded_store(Path(sys.argv[1])))
+    sink = Sink(embedded_store(Path(sys.argv[1])), float((*sys.argv, "0")[2]))
     sink.store.create_database()
     sys.stdout.write(f"{sink.server_port}\n")
     sys.stdout.flush()
