@@ -32,8 +32,8 @@ Ask for a report with `headgate report NAME` or `GET /api/reports/NAME`. As JSON
 ```
 
 - `window` is the window that the numbers are of: half open, in UTC, widened to whole steps of the table that was read.
-- `exact` says whether every number was counted. Rollups are counted from all traffic. `where` can only be answered
-  from raw rows, which are sampled when there are many; then numbers are estimates, and each record's `uncertainty`
+- `exact` says whether every number was counted. Rollups are counted from all traffic. `where` is answered from
+  `events` or from raw rows; where those were sampled, numbers are estimates, and each record's `uncertainty`
   has their `standard_error` and 95 % interval (`low`, `high`), null where it cannot be told, and the `reason`.
 - `summary.source` is the table that was read, `summary.notes` what to know about it.
 - Units are in the names: `_ms` milliseconds, `_hours`, `_rate` and `share` parts of 1, `_at` ISO 8601 in UTC.

@@ -15,11 +15,13 @@ from headgate.queries.answer import Answer
 from headgate.queries.catalog import Entry, entry
 from headgate.queries.columns import Columns, columns_of
 from headgate.queries.declaration import Ask, Context, Params, Reduced
-from headgate.queries.errors import ReportError, choices, guess
+from headgate.queries.errors import ReportError, choices
 from headgate.queries.periods import Periods, natural_step, periods
 from headgate.queries.source import Source, choose, sql
+from headgate.queries.stored import answers, possible, stored
 from headgate.queries.tier import DIMENSION_TIERS
-from headgate.queries.window import ALL_TIME, iso, window, zone_of
+from headgate.queries.unknown import refuse_unknown
+from headgate.queries.window import ALL_TIME, window, zone_of
 from headgate.store import NoData, StoreError
 from headgate.store.dimension import attributes_of, read_dimensions
 from headgate.store.fingerprint import fingerprint
@@ -28,7 +30,6 @@ from headgate.store.identity import IdentityRules, read_identity
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from headgate.queries.window import Window
     from headgate.store import Store
     from headgate.store.dimension import Dimensions
 
@@ -76,7 +77,8 @@ def answer(
     asking = _Asking(store, report, tables, now, identity, dimensions)
     source, grid, columns = asking.answer(Ask(asked, params))
     beside, people_beside = {}, {}
-    for label, ask in (report.report.asks or _none)(params, source.window).items():
+    asks = report.report.asks(params, source.window) if report.report.asks else {}
+    for label, ask in asks.items():
         other, _, found = asking.answer(ask)
         beside[label], people_beside[label] = other.window, other.people
         columns |= {f"{label}.{query}": part for query, part in found.items()}
@@ -86,15 +88,12 @@ def answer(
             source.window, now, params, grid, beside, source.step, source.people, people_beside
         ),
     )
-    if not reduced.rows and (params.service or params.operation):
-        _refuse_unknown(asking, source, params)
+    if not reduced.rows and (params.service or params.operation) and params.by is None:
+        anyone, days = Params(where=params.where), periods(source.window, "day", zone_of("UTC"))
+        refuse_unknown(params, source.window, asking.ask(source, sql("known"), anyone, days))
     if params.granularity == "summary":
         reduced = _without_lists(reduced)
     return Answer(name, params, source, now, reduced)
-
-
-def _none(_params: Params, _window: Window) -> Mapping[str, Ask]:
-    return {}
 
 
 def _without_lists(reduced: Reduced) -> Reduced:
@@ -141,14 +140,16 @@ class _Asking:
         if step == "auto":
             step = natural_step(ask.window)
         resolution = periods(ask.window, step, zone, params.week_start).resolution
-        source = choose(
+        relations = self.report.relations | {"usage"}
+        by_dimension = self._is_dimension(params)
+        source = self._stored(ask, relations, by_dimension=by_dimension) or choose(
             self.tables,
-            self.report.relations | {"usage"},
+            relations,
             ask.window,
             self.now,
             by_attribute=bool(params.where),
             by=params.by,
-            by_dimension=self._is_dimension(params),
+            by_dimension=by_dimension,
             resolution=resolution,
             usage_resolution=min(self.report.report.resolution, resolution),
         )
@@ -157,9 +158,22 @@ class _Asking:
         source = self._thinned(source)
         grid = periods(source.window, step, zone, params.week_start)
         columns = {q: self.ask(source, text, params, grid) for q, text in chosen.items()}
-        if source.raw and any("fingerprint" in found for found in columns.values()):
+        if source.provisional and any("fingerprint" in found for found in columns.values()):
             columns = self._with_fingerprints(source, params, grid, columns)
         return source, grid, columns
+
+    def _stored(self, ask: Ask, relations: Collection[str], *, by_dimension: bool) -> Source | None:
+        """Return stored uses as the source of a question about attributes, where they answer it."""
+        params = ask.params
+        asked: list[Collection[str]] = [[key] for key in params.where]
+        if params.by is not None:
+            asked.append(attributes_of(params.by, self.dimensions, counted=False))
+        if not asked or by_dimension or not possible(self.tables, relations):
+            return None
+        window = {"since": _instant(ask.window.since), "until": _instant(ask.window.until)}
+        with _store_errors():
+            found = answers(self.store, window, asked)
+        return stored(ask.window, self.now, by=params.by is not None) if found else None
 
     def _is_dimension(self, params: Params) -> bool:
         """Say whether `by` names a dimension that is counted from all traffic, and nothing else was asked for."""
@@ -282,26 +296,3 @@ def _store_errors() -> Iterator[None]:
 def _instant(moment: datetime) -> str:
     """Return a time of a UTC window as text for parameters that say 'UTC': numbers of few digits are read as dates."""
     return f"{moment:%Y-%m-%d %H:%M:%S.%f}000"
-
-
-def _refuse_unknown(asking: _Asking, source: Source, params: Params) -> None:
-    """Raise ReportError when a name was asked for that nothing in the window has, though other names were used."""
-    if params.by is not None:
-        return
-    anyone = Params(where=params.where)
-    grid = periods(source.window, "day", zone_of("UTC"))
-    known = asking.ask(source, sql("known"), anyone, grid)
-    pairs = list(zip(known["service"].tolist(), known["operation"].tolist(), strict=True))
-    when = f"between {iso(source.window.since)} and {iso(source.window.until)}"
-    services = {service for service, _ in pairs}
-    if params.service and services and params.service not in services:
-        raise ReportError(
-            f"no service {params.service!r} was used {when}{guess(params.service, services)}"
-        )
-    operations = {o for s, o in pairs if not params.service or s == params.service}
-    if params.operation and operations and params.operation not in operations:
-        of = f" of {params.service}" if params.service else ""
-        raise ReportError(
-            f"no operation {params.operation!r}{of} was used {when}"
-            f"{guess(params.operation, operations)}"
-        )

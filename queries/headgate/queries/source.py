@@ -21,6 +21,8 @@ Usage and events have two more columns, for how sure a number is: `Noise` (see `
 also `Draw`, a hash of what was kept or dropped as one: the trace, or the person. `HasSession` says whether a use has a
 session, which costs less to know than which.
 
+Where attributes are asked for that uses have themselves, stored ones may stand in (`headgate.queries.stored`).
+
 `by` a dimension that is counted from all traffic, and without other filters than the service, reads usage from the
 dimension's own rollup; who it was, and what else is only in rows, still comes from raw rows.
 """
@@ -59,7 +61,7 @@ _PLURAL = {
     timedelta(minutes=15): "quarters",
 }
 _KEPT = {"usage": "kept_usage", "events": "kept_events"}
-_RAW = {"usage": "raw_usage", "users": "raw_users", "events": "raw_events"}
+RAW = {"usage": "raw_usage", "users": "raw_users", "events": "raw_events"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ class Source:
     raw: bool = False
     events_threshold: int = 0
     days: Window | None = None
+
+    @property
+    def provisional(self) -> bool:
+        """Whether fingerprints are keys of `raw_errors` only."""
+        return self.raw and self.name != "events"
 
     @property
     def by_dimension(self) -> bool:
@@ -189,7 +196,7 @@ def _rollups(
         relations=read,
         window=aligned,
         name=usage.table,
-        prelude=_defined(made),
+        prelude=defined(made),
         notes=tuple(notes),
         step=usage.step,
         days=days,
@@ -261,13 +268,13 @@ def _raw(
     parts["uses" if by is None else "every_use"] = "uses" if has_events else "uses_of_spans"
     if by is not None:
         parts["uses"] = "uses_by"
-    parts |= {name: name for name in (*_RAW.values(), "raw_ledger", "raw_decisions")}
+    parts |= {name: name for name in (*RAW.values(), "raw_ledger", "raw_decisions")}
     made |= {name: sql(file) for name, file in parts.items()}
     notes: tuple[str, ...] = ()
     if "Weight" in tables["otel_traces"] and now - window.since > RAW_KEEP:
         notes = (f"raw spans are kept for {RAW_KEEP.days} days: older ones may be missing",)
-    relations = _RAW | {relation: name for relation, (_, name) in BESIDE.items()}
-    return Source(relations, window, "otel_traces", _defined(made), notes, raw=True)
+    relations = RAW | {relation: name for relation, (_, name) in BESIDE.items()}
+    return Source(relations, window, "otel_traces", defined(made), notes, raw=True)
 
 
 def _spans(tables: Mapping[str, Collection[str]]) -> dict[str, str]:
@@ -276,7 +283,8 @@ def _spans(tables: Mapping[str, Collection[str]]) -> dict[str, str]:
     return {"spans": sql(spans), "span_uses": sql("span_uses")}
 
 
-def _defined(made: Mapping[str, str]) -> str:
+def defined(made: Mapping[str, str]) -> str:
+    """Return the definitions of names as a WITH clause has them."""
     return ",\n".join(f"{name} AS (\n{text})" for name, text in made.items())
 
 

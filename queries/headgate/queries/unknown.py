@@ -1,0 +1,34 @@
+"""Names that were asked for and that nothing has: said, with those that were meant perhaps, instead of no rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headgate.queries.errors import ReportError, guess
+from headgate.queries.window import iso
+
+if TYPE_CHECKING:
+    from headgate.queries.columns import Columns
+    from headgate.queries.declaration import Params
+    from headgate.queries.window import Window
+
+
+def refuse_unknown(params: Params, window: Window, known: Columns) -> None:
+    """Raise ReportError when a name was asked for that nothing in the window has, though other names were used.
+
+    `known` has the columns of `sources/known.sql`.
+    """
+    pairs = list(zip(known["service"].tolist(), known["operation"].tolist(), strict=True))
+    when = f"between {iso(window.since)} and {iso(window.until)}"
+    services = {service for service, _ in pairs}
+    if params.service and services and params.service not in services:
+        raise ReportError(
+            f"no service {params.service!r} was used {when}{guess(params.service, services)}"
+        )
+    operations = {o for s, o in pairs if not params.service or s == params.service}
+    if params.operation and operations and params.operation not in operations:
+        of = f" of {params.service}" if params.service else ""
+        raise ReportError(
+            f"no operation {params.operation!r}{of} was used {when}"
+            f"{guess(params.operation, operations)}"
+        )
