@@ -83,6 +83,21 @@ def draw(monkeypatch):
     return drawn
 
 
+@pytest.mark.parametrize(
+    "chart",
+    [
+        Bars(title="b", category="operation", value="calls", color="p95_ms"),
+        Scatter(title="s", x="calls", y="share", label="operation", color="p95_ms"),
+    ],
+    ids=lambda chart: type(chart).__name__,
+)
+def test_numbers_have_colours_as_names_have(draw, chart: Chart) -> None:
+    """Marks coloured by a number are filled, each number with a colour of its own."""
+    (drawing,) = draw(chart, OPERATIONS, error_rate=0.07)
+    fills = re.findall(r'aria-roledescription="(?:bar|point)"[^>]*fill="(#\w+)"', svg(drawing))
+    assert len(set(fills)) == len(OPERATIONS)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: type(case.chart).__name__)
 def test_every_kind_is_drawn(draw, case: Case) -> None:
     """As SVG, with the names of the records and the units of the fields as text."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from headgate.queries.render.table import title
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 Spec = dict[str, Any]
 PALETTE = ("#2f6fde", "#d9822b", "#12805c", "#8a4fd0", "#c23b6b", "#5b7083", "#b59a00", "#0f8b9d")
@@ -32,6 +32,16 @@ def quantity(field: str, **more: Any) -> Spec:
     elif field.endswith(_COUNTS):
         axis["tickMinStep"] = 1
     return {"field": field, "type": "quantitative", "title": name, "axis": axis, **more}
+
+
+def room(values: Iterable[float | None], *, log: bool = False) -> Spec:
+    """Return a scale, logarithmic or not, with room around the outermost points, which zooming would cut in half."""
+    known = [value for value in values if value is not None]
+    least, most = min(known, default=0), max(known, default=0)
+    if log and least > 0:
+        return {"type": "log", "domainMin": least / 1.5, "domainMax": 1.5 * most}
+    scale: Spec = {"domainMax": 1.05 * most} if most > 0 else {}
+    return {**scale, "type": "symlog"} if log else scale
 
 
 def format_of(field: str) -> str:

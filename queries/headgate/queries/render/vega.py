@@ -33,6 +33,7 @@ from headgate.queries.render.channels import (
     local_time,
     meaning,
     quantity,
+    room,
     tooltip_number,
     tooltips,
 )
@@ -40,7 +41,7 @@ from headgate.queries.render.sankey import sankey
 from headgate.queries.render.table import title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 WIDTH, HEIGHT, BAR = 640, 240, 20
@@ -116,7 +117,7 @@ def _timeline(chart: Timeline, records: Sequence[Mapping[str, Any]]) -> Spec:
     }
     highest = (value[name] for value in values for name in ("value", "high"))
     y = {**unit, "field": "value", "title": unit["title"] if len(chart.y) == 1 else None,
-         "scale": _room(highest)}  # fmt: skip
+         "scale": room(highest)}  # fmt: skip
     color = {
         "field": "series",
         "type": "nominal",
@@ -165,12 +166,6 @@ def _timeline(chart: Timeline, records: Sequence[Mapping[str, Any]]) -> Spec:
     return {"height": HEIGHT, "data": {"values": values}, "layer": layers}
 
 
-def _room(values: Iterable[float | None]) -> Spec:
-    """Return a scale with room above the highest points, which zooming would cut in half."""
-    most = max((value or 0 for value in values), default=0)
-    return {"domainMax": 1.05 * most} if most > 0 else {}
-
-
 def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec:
     kept = [record for record in records if record[chart.value] is not None]
     label = labels(kept, chart.category)
@@ -180,7 +175,7 @@ def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec:
         {
             "category": label(r),
             "value": r[chart.value],
-            **({"color": r[chart.color]} if chart.color else {}),
+            **({"color": str(r[chart.color])} if chart.color else {}),
         }
         for r in kept
     ]
@@ -199,7 +194,7 @@ def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec:
         ],
     }  # fmt: skip
     if chart.color:
-        names = list(dict.fromkeys(str(value["color"]) for value in values))
+        names = list(dict.fromkeys(value["color"] for value in values))
         encoding["color"] = {"field": "color", "type": "nominal", "title": title(chart.color),
                              "scale": colors(names)}  # fmt: skip
     else:
@@ -244,8 +239,7 @@ def _share(chart: Share, records: Sequence[Mapping[str, Any]]) -> Spec:
 def _scatter(chart: Scatter, records: Sequence[Mapping[str, Any]]) -> Spec:
 
     def axis(field: str) -> Spec:
-        scale = _room(record[field] for record in records)
-        return quantity(field, scale=scale | ({"type": "symlog"} if chart.log else {}))
+        return quantity(field, scale=room((r[field] for r in records), log=chart.log))
 
     fields = [f for f in (chart.label, chart.x, chart.y, chart.size, chart.color) if f]
     encoding: Spec = {
@@ -260,7 +254,9 @@ def _scatter(chart: Scatter, records: Sequence[Mapping[str, Any]]) -> Spec:
                              "scale": colors(names)}  # fmt: skip
     if chart.size:
         encoding["size"] = quantity(chart.size)
-    return {"height": HEIGHT, "data": {"values": [{f: r[f] for f in fields} for r in records]},
+    # Colours are of names: a number that is no text would have none.
+    values = [{f: str(r[f]) if f == chart.color else r[f] for f in fields} for r in records]
+    return {"height": HEIGHT, "data": {"values": values},
             "mark": {"type": "point", "filled": True, "size": 70, "opacity": 0.75}, "encoding": encoding,
             "params": [{"name": "zoom", "select": "interval", "bind": "scales"}]}  # fmt: skip
 
