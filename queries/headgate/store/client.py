@@ -74,13 +74,16 @@ class Store:
 
     def tables(self) -> dict[str, dict[str, str]]:
         """Return the columns of every table and their types, in order; empty when the database does not exist."""
-        with self._connect(None) as client:
-            result = client.query(
-                "SELECT table, groupArray((name, type)) FROM"
-                " (SELECT * FROM system.columns WHERE database = {database:String} ORDER BY position)"
-                " GROUP BY table",
-                parameters={"database": self.database},
-            )
+        try:
+            client = self.client()
+        except NoData:
+            return {}
+        result = client.query(
+            "SELECT table, groupArray((name, type)) FROM"
+            " (SELECT * FROM system.columns WHERE database = {database:String} ORDER BY position)"
+            " GROUP BY table",
+            parameters={"database": self.database},
+        )
         return {str(table): dict(columns) for table, columns in result.result_rows}
 
     def close(self) -> None:

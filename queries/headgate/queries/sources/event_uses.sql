@@ -34,6 +34,6 @@ WHERE name != ''
     AND Timestamp < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({only_operation:String} = '' OR name = {only_operation:String})
-    AND arrayAll(
+    AND (empty({where_keys:Array(String)}) OR arrayAll(
         (key, value) -> LogAttributes[key] = value OR ResourceAttributes[key] = value,
-        {where_keys:Array(String)}, {where_values:Array(String)})
+        {where_keys:Array(String)}, {where_values:Array(String)}))

@@ -46,6 +46,6 @@ WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
         SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')
         OR ParentSpanId = ''
         OR SpanAttributes['headgate.track'] = 'true')
-    AND arrayAll(
+    AND (empty({where_keys:Array(String)}) OR arrayAll(
         (key, value) -> SpanAttributes[key] = value OR ResourceAttributes[key] = value,
-        {where_keys:Array(String)}, {where_values:Array(String)})
+        {where_keys:Array(String)}, {where_values:Array(String)}))

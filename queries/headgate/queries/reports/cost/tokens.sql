@@ -38,8 +38,8 @@ FROM
         AND Timestamp < {until:DateTime64(9, 'UTC')}
         AND ({service:String} = '' OR ServiceName = {service:String})
         AND ({only_operation:String} = '' OR SpanName = {only_operation:String})
-        AND arrayAll(
+        AND (empty({where_keys:Array(String)}) OR arrayAll(
             (key, value) -> SpanAttributes[key] = value OR ResourceAttributes[key] = value,
-            {where_keys:Array(String)}, {where_values:Array(String)})
+            {where_keys:Array(String)}, {where_values:Array(String)}))
 )
 GROUP BY service, model, outcome, period_s

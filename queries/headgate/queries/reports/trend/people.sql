@@ -2,7 +2,7 @@
 -- another, and how many had their first day, as far as is remembered, in the window. A user's weeks are bits, counted
 -- from the week that the window begins in: no year's weeks are another's. 64 of them reach further back than users are
 -- kept. Users of operations are told apart by one number, a hash of both: the engine groups by that four times as fast
--- as by two names and a number.
+-- as by two names and a number, and takes hashes of one name each of the dictionary, not of every row.
 WITH
     indexOf(
         ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'], {week_start:String}) - 1 AS first_day,
@@ -21,13 +21,16 @@ FROM
         countIf(first >= begin) AS newcomers
     FROM
     (
-        SELECT any(cityHash64(ServiceName, Operation)) AS label, groupBitOr(week) AS weeks, min(Time) AS first
+        SELECT
+            any(bitXor(cityHash64(ServiceName), bitRotateLeft(cityHash64(Operation), 1))) AS label,
+            groupBitOr(week) AS weeks,
+            min(Time) AS first
         FROM {history:Identifier}
         WHERE UserHash != 0
             AND Time < {until:DateTime64(9, 'UTC')}
             AND ({service:String} = '' OR ServiceName = {service:String})
             AND ({operation:String} = '' OR Operation = {operation:String})
-        GROUP BY bitXor(cityHash64(ServiceName, Operation), UserHash)
+        GROUP BY bitXor(bitXor(cityHash64(ServiceName), bitRotateLeft(cityHash64(Operation), 1)), UserHash)
         HAVING weeks != 0
     )
     GROUP BY label
@@ -52,7 +55,10 @@ FROM
 ) AS counted
 LEFT JOIN
 (
-    SELECT cityHash64(ServiceName, Operation) AS label, any(ServiceName) AS service, any(Operation) AS operation
+    SELECT
+        bitXor(cityHash64(ServiceName), bitRotateLeft(cityHash64(Operation), 1)) AS label,
+        any(ServiceName) AS service,
+        any(Operation) AS operation
     FROM {usage:Identifier}
     WHERE Entry
         AND Time >= {since:DateTime64(9, 'UTC')}
