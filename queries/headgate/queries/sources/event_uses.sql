@@ -34,6 +34,9 @@ WHERE name != ''
     AND Timestamp < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({only_operation:String} = '' OR name = {only_operation:String})
-    AND (empty({where_keys:Array(String)}) OR arrayAll(
+    AND (empty({where_keys:Array(String)})
+        OR LogAttributes[{where_keys:Array(String)}[1]] = {where_values:Array(String)}[1]
+        OR ResourceAttributes[{where_keys:Array(String)}[1]] = {where_values:Array(String)}[1])
+    AND (length({where_keys:Array(String)}) < 2 OR arrayAll(
         (key, value) -> LogAttributes[key] = value OR ResourceAttributes[key] = value,
         {where_keys:Array(String)}, {where_values:Array(String)}))

@@ -1,4 +1,5 @@
 -- Uses among raw spans, derived as the collector derives them: entry spans, their outcome, user, session, error.
+-- The first attribute that is asked for is looked up by a constant, which takes half the time of a list of them.
 WITH
     StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS failed,
     arrayLast((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
@@ -46,6 +47,9 @@ WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
         SpanKind IN ('Server', 'Consumer', 'SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER')
         OR ParentSpanId = ''
         OR SpanAttributes['headgate.track'] = 'true')
-    AND (empty({where_keys:Array(String)}) OR arrayAll(
+    AND (empty({where_keys:Array(String)})
+        OR SpanAttributes[{where_keys:Array(String)}[1]] = {where_values:Array(String)}[1]
+        OR ResourceAttributes[{where_keys:Array(String)}[1]] = {where_values:Array(String)}[1])
+    AND (length({where_keys:Array(String)}) < 2 OR arrayAll(
         (key, value) -> SpanAttributes[key] = value OR ResourceAttributes[key] = value,
         {where_keys:Array(String)}, {where_values:Array(String)}))

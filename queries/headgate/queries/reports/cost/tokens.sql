@@ -38,7 +38,10 @@ FROM
         AND Timestamp < {until:DateTime64(9, 'UTC')}
         AND ({service:String} = '' OR ServiceName = {service:String})
         AND ({only_operation:String} = '' OR SpanName = {only_operation:String})
-        AND (empty({where_keys:Array(String)}) OR arrayAll(
+        AND (empty({where_keys:Array(String)})
+            OR SpanAttributes[{where_keys:Array(String)}[1]] = {where_values:Array(String)}[1]
+            OR ResourceAttributes[{where_keys:Array(String)}[1]] = {where_values:Array(String)}[1])
+        AND (length({where_keys:Array(String)}) < 2 OR arrayAll(
             (key, value) -> SpanAttributes[key] = value OR ResourceAttributes[key] = value,
             {where_keys:Array(String)}, {where_values:Array(String)}))
 )
