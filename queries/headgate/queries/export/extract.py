@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 FORMATS = ("csv", "jsonl", "parquet", "xlsx")
-SLICE_ROWS = 50_000
+SLICE_ROWS = 40_000
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
