@@ -104,3 +104,13 @@ def test_an_answer_survives_its_document(used: Store, name: str) -> None:
     assert again.summary == answer.summary
     assert again.rows == answer.rows
     assert again.to_dict() == answer.to_dict()
+
+
+def test_bounds_are_objects_of_python_too(used: Store) -> None:
+    """A timedelta counts back from now, a datetime is a time; what is neither is refused with what it may be."""
+    words = run("usage", used, now=NOW, since="3d", until="1d")
+    length = {"since": timedelta(days=3), "until": NOW - timedelta(days=1)}
+    assert run("usage", used, now=NOW, **length).to_dict() == words.to_dict()
+    for since in (7, None):
+        with pytest.raises(ReportError, match=r"since .*write a distance back from now"):
+            run("usage", used, now=NOW, since=since)

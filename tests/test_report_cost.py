@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_rows import columns, reduced
+from report_rows import NOW as REPORT_NOW
+from report_rows import add_spans, columns, reduced
 from typer.testing import CliRunner
 
 from headgate.cli import app
 from headgate.queries import ReportError, run
 from headgate.queries.periods import periods
-from headgate.queries.reports.cost.model import CURRENCIES, Simple, read
+from headgate.queries.reports.cost.model import (
+    CURRENCIES,
+    MOST,
+    CostModel,
+    Rule,
+    Simple,
+    read,
+)
 from headgate.queries.window import Window
 
 if TYPE_CHECKING:
@@ -407,6 +416,82 @@ def test_from_spans_to_money(store: Store, tmp_path: Path) -> None:
         app, ["report", "cost", "--set", "model=@nowhere.yaml", "--data", str(tmp_path)]
     )
     assert "cannot read nowhere.yaml" in str(refused.exception)
+
+
+def test_a_use_that_asks_a_model_is_one_call(store: Store) -> None:
+    """A span with tokens that is a use itself counts once in every total; the model's own row counts its requests."""
+    names = ["Timestamp", "ServiceName", "SpanName", "SpanKind", "ParentSpanId", "SpanAttributes"]
+    asked = {"gen_ai.request.model": "large-1", "gen_ai.usage.input_tokens": "1000000"}
+    at = NOW - timedelta(hours=1)
+    rows = [
+        [at, "proxy", "chat", "Client", "", asked],
+        [at, "proxy", "chat", "Client", "", asked],
+        [at, "shop", "look", "Server", "p", {}],
+        [at, "shop", "chat", "Client", "p", asked],
+    ]
+    store.client().insert("otel_traces", rows, column_names=names)
+    answer = run("cost", store, now=NOW, where={"": ""}, model=MODEL)
+    usage = run("usage", store, now=NOW, where={"": ""})
+    assert answer.summary.calls.value == usage.summary.calls.value == 3
+    assert answer.summary.cost_per_request == pytest.approx(answer.summary.cost.value / 3)
+    calls = {part.service: part.calls.value for part in answer.summary.applications}
+    assert calls == {"proxy": 2, "shop": 1}
+    assert sum(day.calls for day in answer.summary.days) == 3
+    models = {(row.service, row.operation): row.calls.value for row in answer.rows}
+    assert models["proxy", "large-1"] == 2
+    assert models["shop", "large-1"] == 1
+
+
+@pytest.mark.parametrize("price", ["1e300", "inf", "nan", "-1", "1.1e12"])
+def test_a_price_beyond_reason_is_refused(store: Store, price: str) -> None:
+    """What would make costs no numbers is refused by its place, as a parameter and in a document."""
+    with pytest.raises(ReportError, match="per_request"):
+        run("cost", store, now=NOW, per_request=price)
+    written = {"inf": ".inf", "nan": ".nan"}.get(price, f"{float(price):f}")
+    with pytest.raises(ReportError, match="per_request"):
+        read(MODEL.replace("per_request: 0.02", f"per_request: {written}"), NONE)
+
+
+def test_the_largest_price_still_costs_a_number() -> None:
+    """At the bound amounts, intervals and ratios are finite, and nothing warns."""
+    drawn = [("shop", "pay", "ok", day, 10**6, 0.5e9) for day in range(20)]
+    summary = reduced("cost", given_columns(drawn), MONTH, now=MONTH.until, per_request=MOST)[
+        "summary"
+    ]
+    assert summary["cost"] == pytest.approx(20e6 * MOST)
+    assert np.isfinite([summary["projected_low"], summary["projected_high"]]).all()
+
+
+@dataclass
+class Prices:
+    """A cost model as a dataclass of a user's own."""
+
+    currency: str
+    rules: list[dict[str, Any]]
+
+
+RULES = [{"source": "all", "model": "per_request", "per_request": 0.5}]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"currency": "EUR", "rules": RULES},
+        Prices("EUR", RULES),
+        CostModel(
+            currency="EUR", rules=(Rule(source="all", model="per_request", per_request=0.5),)
+        ),
+    ],
+    ids=["mapping", "dataclass", "CostModel"],
+)
+def test_a_model_may_be_an_object_of_python(store: Store, model: Any) -> None:
+    """A mapping, a dataclass and a CostModel mean what their YAML means (COST-01)."""
+    add_spans(store, [{}, {}])
+    answer = run("cost", store, now=REPORT_NOW, where={"": ""}, model=model)
+    assert answer.summary.cost.value == 1.0
+    assert answer.summary.currency == "EUR"
+    with pytest.raises(ReportError, match="per_request"):
+        run("cost", store, now=REPORT_NOW, model={"rules": [{**RULES[0], "per_request": -1}]})
 
 
 def test_worth_and_return() -> None:

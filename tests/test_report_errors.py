@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from headgate.queries.estimate import exactly
 from headgate.queries.periods import periods
 from headgate.queries.reports.errors.advice import advise
 from headgate.queries.reports.errors.differences import associations, differences, marks, speeds
-from headgate.queries.reports.errors.ranking import days, reliability
+from headgate.queries.reports.errors.ranking import days, overall, reliability
 from headgate.queries.reports.errors.records import Association, Difference, ErrorParams, Row
 from headgate.queries.window import Window
 
@@ -40,17 +41,22 @@ def columns(rows: list[tuple[Any, ...]], *names: str) -> Columns:
 
 
 def told(rows: list[tuple[int, bool, dict[str, str], float]]) -> Columns:
-    """Return what attributes.sql makes of uses: (fingerprint, ended well, attributes, weight)."""
+    """Return what attributes.sql makes of uses: (fingerprint, ended well, attributes, weight).
+
+    The attribute `operation` is also the stratum.
+    """
     cells: dict[tuple[Any, ...], list[float]] = {}
     for fingerprint, well, attributes, weight in rows:
+        stratum = zlib.crc32(attributes.get("operation", "").encode())
         for key, value in {"": "", **attributes}.items():
-            cell = cells.setdefault((0 if well else fingerprint, well, key, value), [0, 0.0, 0.0])
+            kind = 0 if well else fingerprint
+            cell = cells.setdefault((kind, well, stratum, key, value), [0, 0.0, 0.0])
             cell[0] += 1
             cell[1] += weight
             cell[2] += weight**2
     return columns(
         [(*key, *cell) for key, cell in cells.items()],
-        *("fingerprint", "well", "key", "value", "arrivals", "uses", "weight_squares"),
+        *("fingerprint", "well", "stratum", "key", "value", "arrivals", "uses", "weight_squares"),
     )
 
 
@@ -74,6 +80,52 @@ def test_what_was_planted_is_found_and_nothing_else() -> None:
     assert found[0].odds_ratio_low < true < found[0].odds_ratio_high
     assert found[0].error_rate == pytest.approx(0.3, abs=0.05)
     assert marks(told(planted(1, 6000)), 0.01)[7][0].startswith("tenant=t3 (")
+
+
+def confounded(seed: int, count: int) -> list[Any]:
+    """Draw uses of four operations, one of which fails ten times as often and has attributes of its own.
+
+    In each the region eu has three times the odds of failing; nothing else matters anywhere.
+    """
+    random = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        operation = f"files o{random.integers(4)}"
+        region = ("eu", "us", "ap")[random.integers(3)]
+        told = {"operation": operation, "region": region, "http.route": operation.split()[1]}
+        odds = 0.02
+        if operation.endswith("o3"):
+            told |= {"file.type": ("csv", "pdf")[random.integers(2)], "project": "P1"}
+            odds = 0.3
+        odds *= 3 if region == "eu" else 1
+        rows.append((7, random.random() >= odds / (1 + odds), told, 1.0))
+    return rows
+
+
+def test_what_only_a_bad_operation_has_is_no_difference() -> None:
+    """Of what fails more, the operation and the region are named; not what all its calls have, nor its route."""
+    found = differences(told(confounded(4, 6000)), 0.01)
+    assert [(d.key, d.value) for d in found] == [("operation", "files o3"), ("region", "eu")]
+    assert found[1].odds_ratio_low < 3 < found[1].odds_ratio_high
+    assert {m.split("=")[0] for m in marks(told(confounded(4, 6000)), 0.01)[7]} == {
+        "operation",
+        "region",
+    }
+
+
+def test_confounding_alone_is_not_reported() -> None:
+    """Where only operations differ, less than 2 % of reports name an attribute besides."""
+    false = 0
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        rows = []
+        for _ in range(600):
+            operation = int(random.integers(3))
+            shared = {"a": str(random.integers(6)), "b": f"{operation}{random.integers(4)}"}
+            failed = random.random() < (0.05, 0.05, 0.4)[operation]
+            rows.append((1, not failed, {"operation": f"s o{operation}", **shared}, 1.0))
+        false += any(d.key != "operation" for d in differences(told(rows), 0.01))
+    assert false <= 2
 
 
 def test_chance_alone_is_not_reported() -> None:
@@ -140,17 +192,32 @@ def test_associations_are_those_of_scipy() -> None:
         "order": np.floor(random.normal(40, 8, 800) - 4 * failed),
     }
     rows = [
-        (key, value, bool(bad), 1.0, 1.0)
+        (key, 1, value, bool(bad), 1.0, 1.0)
         for key, values in numbers.items()
         for value, bad in zip(values, failed, strict=True)
     ]
-    found = associations(columns(rows, "key", "bin", "failed", "uses", "weight_squares"), 0.01)
+    names = ("key", "stratum", "bin", "failed", "uses", "weight_squares")
+    found = associations(columns(rows, *names), 0.01)
     assert [one.measure for one in found] == ["duration", "order"]
     for one in found:
         x, y = numbers[one.measure][failed], numbers[one.measure][~failed]
         statistic = stats.mannwhitneyu(x, y).statistic
         assert one.effect == pytest.approx(2 * statistic / (x.size * y.size) - 1, abs=1e-4)
     assert found[0].effect > 0 > found[1].effect
+
+
+def test_failures_of_a_short_operation_are_not_short() -> None:
+    """One operation is short and fails more; within each, failures take as long: no association is reported."""
+    random = np.random.default_rng(6)
+    rows = []
+    for stratum, centre, rate in ((1, 10, 0.5), (2, 90, 0.02)):
+        for _ in range(800):
+            duration = float(np.floor(random.normal(centre, 4)))
+            rows.append(("duration", stratum, duration, random.random() < rate, 1.0, 1.0))
+    names = ("key", "stratum", "bin", "failed", "uses", "weight_squares")
+    assert associations(columns(rows, *names), 0.01) == ()
+    pooled = [(row[0], 0, *row[2:]) for row in rows]
+    assert associations(columns(pooled, *names), 0.01)[0].effect < -0.3
 
 
 def test_speed_classes_are_tested_by_chi_square() -> None:
@@ -188,6 +255,18 @@ def test_one_of_one_does_not_beat_ten_thousand() -> None:
     assert found[0].success_rate is not None
     assert found[1].success_rate is not None
     assert found[0].success_rate.value < found[1].success_rate.value == 1
+
+
+def test_what_is_well_on_the_whole_may_hide_what_is_not() -> None:
+    """One operation of many that fails in a third of its calls, five at least, takes the verdict to attention."""
+    many = [("many", "ok", 1000)]
+    for failures, expected in ((5, "attention"), (4, "ok")):
+        ranking = reliability(
+            outcomes([*many, ("bad", "ok", 2 * failures), ("bad", "error", failures)])
+        )
+        assert overall(exactly(0.01), ranking) == expected
+    assert overall(exactly(0.201), ranking) == "alert"
+    assert overall(None, ()) == "no calls"
 
 
 def test_rates_have_the_calls_as_denominator() -> None:

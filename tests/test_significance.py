@@ -54,41 +54,12 @@ def test_large_tables_are_close_to_the_exact_test() -> None:
     assert found == pytest.approx(exact, rel=0.15)
 
 
-def test_odds_ratio_is_that_of_scipy_for_large_counts() -> None:
-    """Woolf's interval is SciPy's; the ratio differs by Haldane's correction only."""
-    ratio, low, high = significance.odds_ratio(300, 1000, 200, 2000)
-    table = stats.contingency.odds_ratio([[300, 700], [200, 1800]], kind="sample")
-    interval = table.confidence_interval()
-    assert ratio == pytest.approx(table.statistic, rel=0.01)
-    assert (low, high) == pytest.approx((interval.low, interval.high), rel=0.01)
-
-
 @given(k=st.integers(0, 50), more=st.integers(0, 50))
 def test_wilsons_bound_is_that_of_statsmodels(k: int, more: int) -> None:
     """The lower end is statsmodels'; nothing at all has 0."""
     n = k + more
     expected = proportion_confint(k, n, method="wilson")[0] if n else 0.0
     assert significance.wilson_low(k, n) == pytest.approx(max(expected, 0), abs=1e-12)
-
-
-members = st.lists(st.integers(0, 12), min_size=1, max_size=40)
-
-
-@given(hits=members, rest=members)
-def test_rank_biserial_is_mann_and_whitneys_test(hits: list[int], rest: list[int]) -> None:
-    """Effect and probability from counted ties equal SciPy's U test on the members themselves."""
-    values = np.arange(13.0)
-    effect, p = significance.rank_biserial(
-        values,
-        np.bincount(hits, minlength=13).astype(float),
-        np.bincount(rest, minlength=13).astype(float),
-    )
-    expected = stats.mannwhitneyu(hits, rest, method="asymptotic")
-    assert effect == pytest.approx(2 * expected.statistic / (len(hits) * len(rest)) - 1)
-    if len({*hits, *rest}) > 1:
-        assert p == pytest.approx(expected.pvalue, abs=1e-9)
-    else:
-        assert np.isnan(p)
 
 
 @given(cells=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=2, max_size=4))

@@ -23,6 +23,7 @@ NOW = datetime(2026, 3, 29, 1, 30, 15, 250_000, tzinfo=UTC)
         ("7d", NOW - timedelta(days=7)),
         ("2w", NOW - timedelta(days=14)),
         (" 7d ", NOW - timedelta(days=7)),
+        (timedelta(days=7, microseconds=3), NOW - timedelta(days=7, microseconds=3)),
         ("hourly", NOW - timedelta(hours=1)),
         ("quarterly", NOW - timedelta(days=90)),
         ("yesterday", datetime(2026, 3, 28, tzinfo=UTC)),
@@ -37,7 +38,9 @@ NOW = datetime(2026, 3, 29, 1, 30, 15, 250_000, tzinfo=UTC)
         ),
     ],
 )
-def test_since_is_a_distance_or_a_time(text: str | datetime, expected: datetime) -> None:
+def test_since_is_a_distance_or_a_time(
+    text: str | datetime | timedelta, expected: datetime
+) -> None:
     """Distances count back from now in real time (no daylight saving); times without an offset are UTC."""
     found = window(text, None, NOW)
     assert found == Window(expected, NOW)
@@ -49,6 +52,11 @@ def test_since_is_a_distance_or_a_time(text: str | datetime, expected: datetime)
     [
         ("last week", None, "since 'last week' is not a time"),
         ("7", None, "since '7' is not a time"),
+        (7, None, "since '7' is not a time: write a distance"),
+        (None, None, "since 'None' is not a time"),
+        ("24h", 1.5, "until '1.5' is not a time"),
+        (timedelta(days=-1), None, "is not before until"),
+        (timedelta.max, None, "is not a time"),
         ("", None, "since '' is not a time"),
         ("99999999999d", None, "is not a time"),
         ("30000d", None, "outside the years 1970 to 2099"),

@@ -6,17 +6,22 @@ what it still holds; otherwise the directory is owned for as long as the questio
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from pydantic import BaseModel
 
 from headgate.queries.errors import ReportError
 from headgate.queries.revive import from_document
 from headgate.queries.runner import answer
+from headgate.queries.window import REMEDY
 from headgate.store import (
     NoData,
     StoreBusy,
@@ -30,7 +35,7 @@ from headgate.store import (
 from headgate.store.server import remote_client, server_client
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from headgate.queries.answer import Answer
     from headgate.store import Store
@@ -49,10 +54,12 @@ def run(
 ) -> Answer:
     """Answer a report: `run("trend", since="30d", service="api")`; parameters as on the command line.
 
-    From a `store`; from a ClickHouse server at `url`; else from the directory `data` ($HEADGATE_DATA or the user's own
-    unless given), through the server that owns it, if one does, which decides `now` itself. Raises ReportError for a
-    question that cannot be asked so, StoreError (NoData, StoreBusy) for data that cannot be had.
+    `since` and `until` may be a datetime, or a timedelta back from `now`; `model` of `cost` a mapping, a dataclass or a
+    CostModel. From a `store`; from a ClickHouse server at `url`; else from the directory `data` ($HEADGATE_DATA or the
+    user's own unless given), through the server that owns it, if one does, which decides `now` itself. Raises
+    ReportError for a question that cannot be asked so, StoreError (NoData, StoreBusy) for data that cannot be had.
     """
+    question = _as_text(question)
     if store is not None:
         return answer(name, store, now=now or datetime.now(UTC), **question)
     if url is not None:
@@ -65,7 +72,24 @@ def run(
     return from_document(from_directory(place, name, question))
 
 
-def run_each(name: str, windows: Sequence[str | datetime], **question: Any) -> list[Answer]:
+def _as_text(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Return documents as the text that they are on the command line and over HTTP; JSON is YAML too."""
+    found = dict(question)
+    for key, value in question.items():
+        if isinstance(value, BaseModel):
+            found[key] = value.model_dump_json(exclude_unset=True)
+        elif is_dataclass(value) and not isinstance(value, type):
+            found[key] = json.dumps(asdict(value))
+        elif isinstance(value, Mapping) and key != "where":
+            found[key] = json.dumps(value)
+    if "since" in found and found["since"] is None:
+        raise ReportError(f"since is None: {REMEDY}")
+    return found
+
+
+def run_each(
+    name: str, windows: Sequence[str | datetime | timedelta], **question: Any
+) -> list[Answer]:
     """Answer one report for several windows, given by their `since` (REQ-USE-10); see `run`."""
     return [run(name, since=since, **question) for since in windows]
 
@@ -122,7 +146,11 @@ def from_server(
 
 def ask(client: httpx.Client, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
     """Ask the server of a client, which is closed afterwards."""
-    asked = {key: value for key, value in question.items() if value is not None and key != "where"}
+    asked = {
+        key: f"{value // timedelta(seconds=1)}s" if isinstance(value, timedelta) else value
+        for key, value in question.items()
+        if value is not None and key != "where"
+    }
     where = [f"{key}={value}" for key, value in question.get("where", {}).items()]
     try:
         with client:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Z95 = 1.959963984540054
-_EXACT_UP_TO_VARIANCE = 100.0
+EXACT_UP_TO_VARIANCE = 100.0
 
 
 def benjamini_hochberg(p: ArrayLike) -> Floats:
@@ -69,20 +69,9 @@ def over_represented(
         expected = n * both / every
         variance = expected * (1 - n / every) * (every - both) / (every - 1)
         p = special.ndtr(-(a - expected - 0.5) / np.sqrt(variance))
-    exact = ~(variance > _EXACT_UP_TO_VARIANCE)
+    exact = ~(variance > EXACT_UP_TO_VARIANCE)
     p[exact] = hypergeom.sf(a[exact] - 1, every[exact], both[exact], n[exact])
     return np.where((n > 0) & (m > 0), p, np.nan)
-
-
-def odds_ratio(
-    hits: ArrayLike, size: ArrayLike, others: ArrayLike, rest: ArrayLike
-) -> tuple[Floats, Floats, Floats]:
-    """Return the odds ratio and its 95 % interval (Woolf 1955, with Haldane's 0.5 in every cell)."""
-    a, n, b, m = (np.asarray(x, np.float64) for x in (hits, size, others, rest))
-    cells = [a + 0.5, np.maximum(n - a, 0) + 0.5, b + 0.5, np.maximum(m - b, 0) + 0.5]
-    log_ratio = np.log(cells[0] * cells[3] / (cells[1] * cells[2]))
-    half = Z95 * np.sqrt(sum(1 / cell for cell in cells))
-    return np.exp(log_ratio), np.exp(log_ratio - half), np.exp(log_ratio + half)
 
 
 def wilson_low(hits: ArrayLike, size: ArrayLike) -> Floats:
@@ -94,29 +83,6 @@ def wilson_low(hits: ArrayLike, size: ArrayLike) -> Floats:
         half = Z95 * np.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
         low = (centre - half) / (1 + Z95**2 / n)
     return np.where(n > 0, np.maximum(np.nan_to_num(low), 0.0), 0.0)
-
-
-def rank_biserial(values: Floats, hits: Floats, rest: Floats) -> tuple[float, float]:
-    """Return how far hits lie above the rest, from -1 to 1, and the two-sided probability of that by chance.
-
-    `hits` and `rest` count the members at each of `values`. The effect is P(hit > other) - P(hit < other) (Cureton
-    1956, 2 AUC - 1), the test Mann and Whitney's (1947) with ties, normal approximation. NaN without both groups.
-    """
-    order = np.argsort(values, kind="stable")
-    x, y = hits[order], rest[order]
-    n, m = float(x.sum()), float(y.sum())
-    if n <= 0 or m <= 0:
-        return float("nan"), float("nan")
-    below = np.cumsum(y) - y
-    wins = float(np.sum(x * (below + y / 2)))
-    every = n + m
-    ties = float(np.sum((x + y) ** 3 - (x + y)))
-    variance = n * m / 12 * (every + 1 - ties / (every * (every - 1))) if every > 1 else 0.0
-    effect = 2 * wins / (n * m) - 1
-    if variance <= 0:
-        return effect, float("nan")
-    z = max(abs(wins - n * m / 2) - 0.5, 0.0) / np.sqrt(variance)
-    return effect, float(2 * special.ndtr(-z))
 
 
 def cramers_v(table: Floats) -> tuple[float, float]:

@@ -28,10 +28,11 @@ ALL_TIME = "all"
 _UTC = ZoneInfo("UTC")
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
-_REMEDY = (
+REMEDY = (
     "write a distance back from now such as 24h or 7d, a time such as 2026-01-01T00:00Z, or one of "
     + ", ".join([*NAMED, "today", "yesterday"])
 )
+"""What a bound may be; from Python it may also be a datetime, or a timedelta back from now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,10 @@ class Window:
 
 
 def window(
-    since: str | datetime, until: str | datetime | None, now: datetime, zone: ZoneInfo = _UTC
+    since: str | datetime | timedelta,
+    until: str | datetime | timedelta | None,
+    now: datetime,
+    zone: ZoneInfo = _UTC,
 ) -> Window:
     """Return the window between two bounds, `until` being `now` unless given.
 
@@ -79,17 +83,30 @@ def window(
     return Window(start, end)
 
 
-def bound(value: str | datetime, now: datetime, name: str, zone: ZoneInfo = _UTC) -> datetime:
+def bound(
+    value: str | datetime | timedelta, now: datetime, name: str, zone: ZoneInfo = _UTC
+) -> datetime:
     """Return one bound of a window; `name` is what messages call it, `zone` that of times without an offset."""
     try:
-        moment = value if isinstance(value, datetime) else _parse(value.strip(), now, zone)
+        moment = _moment(value, now, zone)
         moment = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
         moment = moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise ReportError(f"{name} {str(value)!r} is not a time: {_REMEDY}") from error
+        raise ReportError(f"{name} {str(value)!r} is not a time: {REMEDY}") from error
     if not _EARLIEST <= moment < _LATEST:
-        raise ReportError(f"{name} {str(value)!r} lies outside the years 1970 to 2099: {_REMEDY}")
+        raise ReportError(f"{name} {str(value)!r} lies outside the years 1970 to 2099: {REMEDY}")
     return moment
+
+
+def _moment(value: object, now: datetime, zone: ZoneInfo) -> datetime:
+    """Return the time that a bound means; raises ValueError for what can mean none."""
+    if isinstance(value, timedelta):
+        return now - value
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, str):
+        return _parse(value.strip(), now, zone)
+    raise ValueError(f"{type(value).__name__} is not a time")
 
 
 def _parse(text: str, now: datetime, zone: ZoneInfo) -> datetime:

@@ -55,7 +55,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         billing_period=model.billing_period,
         fixed_cost=round(float(bill.fixed.sum()), 6),
         unallocated_cost=round(max(bill.cost - float(bill.allocated.sum()), 0.0), 6),
-        unpriced_calls=round(float(bill.quantity[bill.requests & (bill.rule < 0)].sum()), 2),
+        unpriced_calls=round(float(bill.quantity[bill.uses & (bill.rule < 0)].sum()), 2),
         cost_before=round(before, 6) if priced else None,
         change_rate=round(bill.cost / before - 1, 4) if before else None,
         worth=worth,

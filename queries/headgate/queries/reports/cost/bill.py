@@ -45,6 +45,11 @@ class Bill:
     fixed: Floats
 
     @property
+    def uses(self) -> NDArray[np.bool_]:
+        """Which lines count uses: a span that asks a model may be a use too, and is one call, not two."""
+        return np.asarray(self.kind == USE)
+
+    @property
     def cost(self) -> float:
         """Everything: amounts and fees."""
         return float(self.amount.sum() + self.fixed.sum())

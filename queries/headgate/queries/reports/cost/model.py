@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from headgate.queries.errors import ReportError
 
-Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MOST = 1e12
+"""Larger prices, budgets and allowances are mistakes, and their squares no longer numbers."""
+Price = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 BillingPeriod = Literal["day", "week", "month", "quarter", "year"]
 Kind = Literal["per_request", "subscription", "data_transfer", "hybrid", "tokens"]
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from headgate.queries.declaration import Params
 from headgate.queries.estimate import Estimate
-from headgate.queries.reports.cost.model import BillingPeriod
+from headgate.queries.reports.cost.model import MOST, BillingPeriod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,17 +18,19 @@ class CostParams(Params):
     model: Annotated[
         str, "cost model as YAML, see docs/how-to/what-does-it-cost.md; `@FILE` on the command line"
     ] = ""
-    per_request: Annotated[float | None, "price of a use, without a model", Ge(0)] = None
-    per_gigabyte: Annotated[float | None, "price of 10^9 bytes, without a model", Ge(0)] = None
-    subscription: Annotated[float | None, "price of a billing period, without a model", Ge(0)] = (
-        None
-    )
+    per_request: Annotated[float | None, "price of a use, without a model", Ge(0), Le(MOST)] = None
+    per_gigabyte: Annotated[
+        float | None, "price of 10^9 bytes, without a model", Ge(0), Le(MOST)
+    ] = None
+    subscription: Annotated[
+        float | None, "price of a billing period, without a model", Ge(0), Le(MOST)
+    ] = None
     currency: Annotated[str | None, "ISO 4217 code; the model's, else USD"] = None
     billing_period: Annotated[
         BillingPeriod | None, "what a subscription and a budget are for; the model's, else month"
     ] = None
     budget: Annotated[
-        float | None, "to spend in a billing period; the model's, else none", Ge(0)
+        float | None, "to spend in a billing period; the model's, else none", Ge(0), Le(MOST)
     ] = None
     limit: Annotated[int, "at most this many users, the most expensive first", Ge(1)] = 20
 
@@ -37,7 +39,9 @@ class CostParams(Params):
 class Cost:
     """What something cost, and what that is for one use."""
 
-    calls: Annotated[Estimate, "uses, failed or not; of models, requests"]
+    calls: Annotated[
+        Estimate, "uses, failed or not; of a model, and of a rule for tokens, requests to it"
+    ]
     success_count: Annotated[Estimate, "uses that ended well"]
     cost: Annotated[Estimate | None, "what it cost, in `summary.currency`; null without a price"]
     cost_per_request: Annotated[float | None, "cost / calls"]
@@ -105,7 +109,7 @@ class Day:
 
     date: Annotated[str, "the date"]
     cost: Annotated[float, "what was spent, fixed costs spread evenly"]
-    calls: Annotated[float, "uses and requests to models"]
+    calls: Annotated[float, "uses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ class Summary(Cost):
     billing_period: Annotated[str, "what subscriptions and the budget are for"]
     fixed_cost: Annotated[float, "of the cost, what is paid whatever is used"]
     unallocated_cost: Annotated[float, "fixed costs of sources that nobody used"]
-    unpriced_calls: Annotated[float, "uses and model requests without a rule"]
+    unpriced_calls: Annotated[float, "uses without a rule"]
     cost_before: Annotated[float | None, "cost of the window before, of the same length"]
     change_rate: Annotated[float | None, "cost / cost_before - 1; null where that was nothing"]
     worth: Annotated[float | None, "sum of `headgate.event.value`; null without any"]

@@ -22,11 +22,14 @@ _DIGITS = 6
 def whole(model: CostModel, bill: Bill) -> dict[str, Any]:
     """Return the fields of `Cost` for everything."""
     everything = np.ones(bill.rule.size, bool)
-    return _cost(bill, everything, bill.cost if model.rules else None)
+    return _cost(bill, everything, bill.uses, bill.cost if model.rules else None)
 
 
-def _cost(bill: Bill, mine: NDArray[np.bool_], cost: float | None) -> dict[str, Any]:
-    requests = mine & bill.requests
+def _cost(
+    bill: Bill, mine: NDArray[np.bool_], counted: NDArray[np.bool_], cost: float | None
+) -> dict[str, Any]:
+    """Return the fields of `Cost` for the lines that are `mine`; those that are `counted` among them are its calls."""
+    requests = mine & counted
     well = requests & (bill.outcome == "ok")
     calls, wins = _calls(bill, requests), _calls(bill, well)
     money = None
@@ -87,7 +90,7 @@ def rows(model: CostModel, bill: Bill, worth: Columns) -> tuple[Row, ...]:
                 gigabytes=round(float(bill.quantity[mine & ~bill.requests].sum()), 6),
                 tokens=round(float(bill.tokens[mine].sum()), 2),
                 worth=None if of_model else values.get((service, operation)),
-                **_cost(bill, mine, cost),
+                **_cost(bill, mine, bill.requests, cost),
             )
         )
     found.sort(
@@ -103,7 +106,7 @@ def sources(model: CostModel, bill: Bill) -> tuple[Source, ...]:
         mine = bill.rule == number
         fixed = float(bill.fixed[number])
         cost = float(bill.amount[mine].sum()) + fixed
-        numbers = _cost(bill, mine, cost)
+        numbers = _cost(bill, mine, bill.requests, cost)
         calls = numbers["calls"].value
         found.append(
             Source(
@@ -126,7 +129,8 @@ def applications(model: CostModel, bill: Bill) -> tuple[Application, ...]:
         mine = bill.service == service
         cost = float(bill.allocated[mine].sum()) if model.rules else None
         share = None if cost is None else _share(cost, every)
-        found.append(Application(service=service, share=share, **_cost(bill, mine, cost)))
+        numbers = _cost(bill, mine, bill.uses, cost)
+        found.append(Application(service=service, share=share, **numbers))
     return tuple(sorted(found, key=lambda a: (-(a.cost.value if a.cost else 0), a.service)))
 
 
@@ -181,7 +185,7 @@ def days(bill: Bill, context: Context) -> tuple[Day, ...]:
     grid, window = context.periods, context.window
     day = grid.index(bill.period_s)
     amount = np.bincount(day, bill.amount, len(grid))
-    calls = np.bincount(day[bill.requests], bill.quantity[bill.requests], len(grid))
+    calls = np.bincount(day[bill.uses], bill.quantity[bill.uses], len(grid))
     length = (window.until - window.since) / timedelta(seconds=1)
     fees = float(bill.fixed.sum())
     return tuple(
@@ -229,6 +233,8 @@ def caveats(model: CostModel, bill: Bill, context: Context) -> str | None:
         context.now - context.window.since > RAW_KEEP
     ):
         found.append(f"tokens are counted from raw spans, which are kept for {RAW_KEEP.days} days")
-    if model.rules and (bill.requests & (bill.rule < 0)).any():
+    if model.rules and (bill.uses & (bill.rule < 0)).any():
         found.append("some uses match no rule and cost nothing here")
+    if model.rules and ((bill.kind == TOKENS) & (bill.rule < 0)).any():
+        found.append("the tokens of some models match no rule and cost nothing here")
     return "; ".join(found) or None

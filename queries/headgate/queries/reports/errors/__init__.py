@@ -12,11 +12,11 @@ import numpy as np
 from headgate.queries.charts import Bars, Gauge, HeatMap, Scatter, Share, Timeline
 from headgate.queries.columns import Columns
 from headgate.queries.declaration import Ask, Context, Reduced, Report
-from headgate.queries.outcomes import success, verdict
+from headgate.queries.outcomes import success
 from headgate.queries.reports.errors.advice import advise
 from headgate.queries.reports.errors.differences import associations, differences, marks, speeds
 from headgate.queries.reports.errors.groups import codes, groups, types
-from headgate.queries.reports.errors.ranking import days, reliability
+from headgate.queries.reports.errors.ranking import days, overall, reliability
 from headgate.queries.reports.errors.records import ErrorParams, Row, Summary
 from headgate.queries.uncertain import people_of
 from headgate.queries.window import Window
@@ -43,7 +43,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     met = np.unique(affected["user_hash"]).size
     summary = Summary(
         **whole,
-        verdict=verdict(whole["error_rate"]),
+        verdict=overall(whole["error_rate"], ranking),
         users_affected=people_of(met, failures, "failures", context.people),
         groups=len(found),
         new_groups=sum(row.state == "new" for row in found),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from headgate.queries.estimate import Estimate
 from headgate.queries.outcomes import ALERT_ABOVE_ERROR_RATE
+from headgate.queries.reports.errors.ranking import LEAST_FAILURES, unreliable
 from headgate.queries.reports.errors.records import (
     Advice,
     Association,
@@ -16,8 +17,6 @@ DOMINANT_SHARE = 0.5
 TIMEOUT_SHARE = 0.3
 STRONG_ODDS_RATIO = 3.0
 STRONG_EFFECT = 0.3
-UNRELIABLE_BELOW = 0.8
-LEAST_FAILURES = 5
 _AT_MOST = 3
 
 
@@ -74,14 +73,7 @@ def _dominant(rows: Sequence[Row]) -> Iterator[Advice]:
 
 
 def _unreliable(ranking: Sequence[Reliability]) -> Iterator[Advice]:
-    worst = [
-        entry
-        for entry in reversed(ranking)
-        if entry.error_rate is not None
-        and entry.error_rate.value > 1 - UNRELIABLE_BELOW
-        and entry.failure_count.value >= LEAST_FAILURES
-    ]
-    for entry in worst[:_AT_MOST]:
+    for entry in unreliable(ranking)[:_AT_MOST]:
         if entry.success_rate is not None:
             yield Advice(
                 "unreliable operation",
@@ -122,14 +114,14 @@ def _sized(associations: Sequence[Association]) -> Iterator[Advice]:
         elif found.measure == "duration" and found.effect <= -STRONG_EFFECT:
             yield Advice(
                 "fails at once",
-                f"Failed calls are shorter (effect {found.effect:+.2f}): they are refused rather than"
-                " overloaded. Look at validation, permissions and connections.",
+                f"Failed calls are shorter than others of their operation (effect {found.effect:+.2f}):"
+                " they are refused rather than overloaded. Look at validation, permissions and connections.",
             )
         elif found.measure == "duration" and found.effect >= STRONG_EFFECT:
             yield Advice(
                 "fails when slow",
-                f"Failed calls take longer (effect {found.effect:+.2f}): look at load, locks and what"
-                " they wait for.",
+                f"Failed calls take longer than others of their operation (effect {found.effect:+.2f}):"
+                " look at load, locks and what they wait for.",
             )
 
 

@@ -1,5 +1,5 @@
 -- How often each attribute value that at least three failures have is found among failures (by fingerprint) and among
--- successes (fingerprint 0); the rows with an empty key count all of them. Attributes that say how a call ended, or whose
+-- successes (fingerprint 0) of each operation (stratum); the rows with an empty key count all of them. Attributes that say how a call ended, or whose
 -- it was, are left out; instead rows with coded = 1 count failures by the code that they ended with. Beyond half a million
 -- uses, those of one hour in `every` are compared, failures and successes of the same hours, which their weight corrects.
 -- Pairs are told apart by one number, a hash of both: most values are only seen once, and then dropped.
@@ -22,6 +22,7 @@ hours AS (
 SELECT
     kind AS fingerprint,
     kind = 0 AS well,
+    stratum,
     named = '#code' AS coded,
     if(coded, '', named) AS key,
     value,
@@ -34,12 +35,13 @@ FROM
         toString(any(some_key)) AS named,
         any(some_value) AS value,
         sum(if(kind = 0, 0, arrivals)) AS failures,
-        groupArray((kind, arrivals, w, ww)) AS kinds
+        groupArray((kind, arrivals, w, ww, stratum)) AS kinds
     FROM
     (
         SELECT
             cityHash64(key, value) AS pair,
             kind,
+            stratum,
             any(key) AS some_key,
             any(value) AS some_value,
             count() AS arrivals,
@@ -49,6 +51,7 @@ FROM
         (
             SELECT
                 if(Outcome = 'ok', 0, greatest(Fingerprint, 1)) AS kind,
+                cityHash64(ServiceName, Operation) AS stratum,
                 Weight * every AS weight,
                 multiIf(
                     Outcome = 'ok', '',
@@ -73,11 +76,16 @@ FROM
         ARRAY JOIN keys AS key, found AS value
         WHERE NOT match(key, '^(error\\.|exception\\.|otel\\.|http\\.(response\\.)?status_code$|rpc\\.grpc\\.status_code$)')
             AND NOT match(key, '^(user\\.|enduser\\.|session\\.|headgate\\.event\\.id$|headgate\\.track$)')
-        GROUP BY pair, kind
+        GROUP BY pair, kind, stratum
     )
     GROUP BY pair
     HAVING named IN ('', '#code') OR failures >= 3
     ORDER BY named = '' DESC, named = '#code' DESC, failures DESC, named, value
     LIMIT 1001
 )
-ARRAY JOIN kinds.1 AS kind, kinds.2 AS arrivals, kinds.3 AS uses, kinds.4 AS weight_squares
+ARRAY JOIN
+    kinds.1 AS kind,
+    kinds.2 AS arrivals,
+    kinds.3 AS uses,
+    kinds.4 AS weight_squares,
+    kinds.5 AS stratum

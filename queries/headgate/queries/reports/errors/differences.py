@@ -1,23 +1,25 @@
 """What failures have that successes do not: attribute values, sizes, speeds (REQ-ERR-02, -04, -05; PIT-R0-03).
 
+Calls are compared with calls of the same operation, and the operations' results put together: what only says which
+operation or service was called sets nothing apart. The operations themselves are compared with all others.
+
 Rows of different weight count as many as they tell (Kish's effective size), so that sampling makes a difference less
 certain, never larger. Rows are taken as independent of each other; a single client that calls often is not.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headgate.queries.columns import Columns, parts
 from headgate.queries.reports.errors.records import Association, Difference, Speed
-from headgate.queries.significance import (
-    benjamini_hochberg,
-    cramers_v,
-    effective,
-    odds_ratio,
-    over_represented,
-    rank_biserial,
-)
+from headgate.queries.significance import benjamini_hochberg, cramers_v, effective
+from headgate.queries.stratified import common_odds_ratio, over_represented, rank_biserial
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 SHOWN, MARKS = 20, 3
 LEAST_ODDS_RATIO = 1.5
@@ -28,82 +30,125 @@ def differences(attributes: Columns, significance: float) -> tuple[Difference, .
     """Return what all failures together have more often than successes, the largest odds ratio first."""
     if not attributes.rows:
         return ()
+    laid = _Laid.of(attributes)
     well = attributes["well"].astype(bool)
-    return _compared(attributes.chosen(~well), attributes.chosen(well), significance)[:SHOWN]
+    return _compared(laid, laid.group(~well), laid.group(well), significance)[:SHOWN]
 
 
 def marks(attributes: Columns, significance: float) -> dict[int, tuple[str, ...]]:
     """Return what distinguishes each fingerprint's failures from successes, in words."""
     if not attributes.rows:
         return {}
+    laid = _Laid.of(attributes)
     well = attributes["well"].astype(bool)
-    successes, failures = attributes.chosen(well), attributes.chosen(~well)
+    successes, fingerprint = laid.group(well), attributes["fingerprint"]
     return {
-        int(label[0]): tuple(
+        label: tuple(
             f"{found.key}={found.value} ({found.odds_ratio:.3g} times)"
-            for found in _compared(part, successes, significance)[:MARKS]
+            for found in _compared(
+                laid, laid.group(~well & (fingerprint == label)), successes, significance
+            )[:MARKS]
         )
-        for label, part in parts(failures, "fingerprint")
+        for label in np.unique(fingerprint[~well]).tolist()
     }
 
 
-def _compared(failures: Columns, successes: Columns, significance: float) -> tuple[Difference, ...]:
-    """Compare the values that two groups have; the empty key counts a group's members."""
-    failed, well = _by_value(failures), _by_value(successes)
-    whole = ("", "")
-    if whole not in failed or whole not in well:
-        return ()
-    values = sorted(failed.keys() - {whole})
-    a = np.array([failed[v] for v in values]).reshape(-1, 2)
-    b = np.array([well.get(v, (0.0, 0.0)) for v in values]).reshape(-1, 2)
-    n, m = np.array(failed[whole]), np.array(well[whole])
-    share_a, share_b = a[:, 0] / n[0], b[:, 0] / m[0]
-    sizes = effective(n[0], n[1]), effective(m[0], m[1])
-    cells = (share_a * sizes[0], sizes[0], share_b * sizes[1], sizes[1])
-    q = benjamini_hochberg(over_represented(*cells))
-    ratio, low, high = odds_ratio(*cells)
+def _compared(
+    laid: "_Laid", failed: "_Group", well: "_Group", significance: float
+) -> tuple[Difference, ...]:
+    """Compare the values that two groups have, within the strata that have both."""
+    near = laid.of_values(well.cells, failed.cells)
+    cells = np.union1d(failed.cells, well.cells[near])
+    value, stratum = np.divmod(cells, laid.strata)
+    there = (failed.whole[stratum, 0] > 0) & (well.whole[stratum, 0] > 0)
+    cells, value, stratum = cells[there], value[there], stratum[there]
+    (a, _), (b, _) = failed.at(cells), well.at(cells)
+    (n, n_squares), (m, m_squares) = failed.whole[stratum].T, well.whole[stratum].T
+    size, rest = effective(n, n_squares), effective(m, m_squares)
+    given = (value, a / n * size, size, b / m * rest, rest, len(laid.values))
+    q = benjamini_hochberg(over_represented(*given))
+    ratio, low, high = common_odds_ratio(*given)
+    a, n, b, m = (np.bincount(value, x, len(laid.values)) for x in (a, n, b, m))
+    with np.errstate(invalid="ignore"):
+        shown = np.flatnonzero((q <= significance) & (ratio >= LEAST_ODDS_RATIO))
     found = [
         Difference(
-            key=values[i][0],
-            value=values[i][1],
-            failures=round(float(a[i, 0]), 2),
-            failure_share=round(float(share_a[i]), 4),
-            success_share=round(float(share_b[i]), 4),
+            *laid.values[i],
+            failures=round(float(a[i]), 2),
+            failure_share=round(float(a[i] / n[i]), 4),
+            success_share=round(float(b[i] / m[i]), 4),
             odds_ratio=round(float(ratio[i]), 2),
             odds_ratio_low=round(float(low[i]), 2),
             odds_ratio_high=round(float(high[i]), 2),
-            error_rate=round(float(a[i, 0] / (a[i, 0] + b[i, 0])), 4),
+            error_rate=round(float(a[i] / (a[i] + b[i])), 4),
             q_value=float(f"{q[i]:.3g}"),
         )
-        for i in np.flatnonzero((q <= significance) & (ratio >= LEAST_ODDS_RATIO))
+        for i in shown
     ]
     return tuple(sorted(found, key=lambda d: (-d.odds_ratio_low, d.q_value, d.key, d.value)))
 
 
-def _by_value(group: Columns) -> dict[tuple[str, str], tuple[float, float]]:
-    return {
-        (str(label[0]), str(label[1])): (part.sum("uses"), part.sum("weight_squares"))
-        for label, part in parts(group, "key", "value")
-    }
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Uses of one group: (sum w, sum w^2) of each cell there is, ascending, and of each stratum as a whole."""
+
+    cells: Ints
+    sums: Floats
+    whole: Floats
+
+    def at(self, cells: Ints) -> Floats:
+        """Return sum w and sum w^2 of each of these cells, 0 where there are no uses."""
+        found = np.zeros((2, cells.size))
+        known = np.isin(cells, self.cells)
+        found[:, known] = self.sums[:, np.searchsorted(self.cells, cells[known])]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """The rows of attributes.sql by number: cell = value x strata + stratum, -1 - stratum for a whole stratum.
+
+    Stratum 0 is all of them together: operations are not compared within operations.
+    """
+
+    values: list[tuple[str, str]]
+    strata: int
+    cell: Ints
+    sums: Floats
+
+    @classmethod
+    def of(cls, rows: Columns) -> Self:
+        """Give the rows' values and strata numbers."""
+        pairs = list(zip(rows["key"].tolist(), rows["value"].tolist(), strict=True))
+        values = sorted(set(pairs) - {("", "")})
+        number = {value: i for i, value in enumerate(values)} | {("", ""): -1}
+        value = np.array([number[pair] for pair in pairs], np.int64)
+        known, stratum = np.unique(rows["stratum"], return_inverse=True)
+        stratum = np.where(rows["key"] == "operation", 0, stratum + 1)
+        strata = known.size + 1
+        cell = np.where(value < 0, -1 - stratum, value * strata + stratum)
+        return cls(values, strata, cell, np.array([rows["uses"], rows["weight_squares"]], float))
+
+    def group(self, chosen: NDArray[np.bool_]) -> _Group:
+        """Add up the rows of one group."""
+        cell, sums = self.cell[chosen], self.sums[:, chosen]
+        whole = np.zeros((self.strata, 2))
+        np.add.at(whole, -1 - cell[cell < 0], sums[:, cell < 0].T)
+        whole[0] = whole.sum(axis=0)
+        cells, place = np.unique(cell[cell >= 0], return_inverse=True)
+        added = [np.bincount(place, part, cells.size) for part in sums[:, cell >= 0]]
+        return _Group(cells, np.array(added), whole)
+
+    def of_values(self, cells: Ints, others: Ints) -> NDArray[np.bool_]:
+        """Say which cells have a value that one of the others has."""
+        return np.isin(cells // self.strata, np.unique(others // self.strata))
 
 
 def associations(sizes: Columns, significance: float) -> tuple[Association, ...]:
     """Return how failing goes together with each number, the strongest first; the insignificant are left out."""
     found, chances = [], []
     for (measure,), part in parts(sizes, "key"):
-        failed = part["failed"].astype(bool)
-        bins, place = np.unique(part["bin"], return_inverse=True)
-        counts = []
-        for chosen in (failed, ~failed):
-            uses, squares = (
-                part.chosen(chosen).sum("uses"),
-                part.chosen(chosen).sum("weight_squares"),
-            )
-            scale = float(effective(uses, squares)) / uses if uses else 0.0
-            counts.append(
-                np.bincount(place[chosen], part["uses"][chosen], bins.size).astype(float) * scale
-            )
-        effect, p = rank_biserial(bins, *counts)
+        effect, p = rank_biserial([_ranked(rows) for _, rows in parts(part, "stratum")])
         if not np.isnan(effect):
             found.append(Association(measure, round(part.sum("uses"), 2), round(effect, 4), None))
             chances.append(p)
@@ -113,6 +158,19 @@ def associations(sizes: Columns, significance: float) -> tuple[Association, ...]
         if q <= significance
     ]
     return tuple(sorted(kept, key=lambda entry: (-abs(entry.effect), entry.measure)))
+
+
+def _ranked(rows: Columns) -> tuple[Floats, Floats, Floats]:
+    """Return the numbers there are in one stratum, and how many failures and successes have each, effectively."""
+    failed = rows["failed"].astype(bool)
+    bins, place = np.unique(rows["bin"], return_inverse=True)
+    counts = []
+    for chosen in (failed, ~failed):
+        uses = rows["uses"][chosen]
+        size = effective(uses.sum(), rows["weight_squares"][chosen].sum())
+        scale = float(size) / uses.sum() if uses.size else 0.0
+        counts.append(np.bincount(place[chosen], uses, bins.size).astype(float) * scale)
+    return bins, counts[0], counts[1]
 
 
 def speeds(columns: Columns) -> tuple[tuple[Speed, ...], float | None, float | None]:

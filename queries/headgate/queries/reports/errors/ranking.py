@@ -1,11 +1,33 @@
 """How often calls end well: of all, of each day, of each operation, and which operation can be relied on most."""
 
+from collections.abc import Sequence
+
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context
-from headgate.queries.outcomes import success, verdict
+from headgate.queries.estimate import Estimate
+from headgate.queries.outcomes import ALERT_ABOVE_ERROR_RATE, success, verdict
 from headgate.queries.reports.errors.records import Day, Reliability
 from headgate.queries.significance import effective, wilson_low
 from headgate.queries.uncertain import variance_of
+
+LEAST_FAILURES = 5
+
+
+def unreliable(ranking: Sequence[Reliability]) -> list[Reliability]:
+    """Return the operations that fail more often than calls may, and not only a few times; the worst first."""
+    return [
+        entry
+        for entry in reversed(ranking)
+        if entry.error_rate is not None
+        and entry.error_rate.value > ALERT_ABOVE_ERROR_RATE
+        and entry.failure_count.value >= LEAST_FAILURES
+    ]
+
+
+def overall(error_rate: Estimate | None, ranking: Sequence[Reliability]) -> str:
+    """Return the verdict on everything: what is well on the whole may hide an operation that is not."""
+    found = verdict(error_rate)
+    return "attention" if found == "ok" and unreliable(ranking) else found
 
 
 def days(outcomes: Columns, context: Context) -> tuple[Day, ...]:

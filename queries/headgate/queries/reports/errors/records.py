@@ -70,19 +70,27 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An attribute's value that failures have more often than successes."""
+    """An attribute's value that failures have more often than successes of the same operations."""
 
     key: Annotated[str, "attribute, or `operation`"]
     value: Annotated[str, "its value"]
     failures: Annotated[float, "failed calls with it"]
-    failure_share: Annotated[float, "share of failures that have it"]
-    success_share: Annotated[float, "share of successes that have it"]
-    odds_ratio: Annotated[float, "odds of failing with it, divided by those without it"]
+    failure_share: Annotated[
+        float, "share of failures that have it, of the operations whose calls have it"
+    ]
+    success_share: Annotated[float, "share of successes that have it, of the same operations"]
+    odds_ratio: Annotated[
+        float,
+        "odds of failing with it, divided by those without it, within operations: Mantel and Haenszel's"
+        " common odds ratio",
+    ]
     odds_ratio_low: Annotated[float, "lower end of the ratio's 95 % interval"]
     odds_ratio_high: Annotated[float, "upper end of the ratio's 95 % interval"]
     error_rate: Annotated[float, "share of calls with it that fail"]
     q_value: Annotated[
-        float, "Fisher's one-sided probability, corrected by Benjamini and Hochberg's procedure"
+        float,
+        "one-sided probability within operations (Cochran, Mantel and Haenszel; Fisher's for few calls and"
+        " for `operation`), corrected by Benjamini and Hochberg's procedure",
     ]
 
 
@@ -94,9 +102,9 @@ class Association:
     calls: Annotated[float, "calls that have the number"]
     effect: Annotated[
         float,
-        "rank-biserial correlation, -1 to 1: above 0 failed calls have larger numbers",
+        "rank-biserial correlation within operations, -1 to 1: above 0 failed calls have larger numbers",
     ]
-    q_value: Annotated[float | None, "Mann and Whitney's probability, corrected likewise"]
+    q_value: Annotated[float | None, "van Elteren's probability, corrected likewise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,11 @@ class Row:
 class Summary(Success):
     """Everything in the window together."""
 
-    verdict: Annotated[str, VERDICTS]
+    verdict: Annotated[
+        str,
+        "`alert` when error_rate > 0.20; `attention` when an operation with 5 failures or more has such a"
+        " rate; else `ok`; `no calls` without any",
+    ]
     users_affected: Annotated[Estimate, "distinct users with any failed call"]
     groups: Annotated[int, "different errors, shown or not"]
     new_groups: Annotated[int, "those never seen before"]

@@ -1,5 +1,5 @@
--- Durations, and numbers among the attributes whose names end like a size or an order, by outcome: how many uses lie
--- in each bin. A bin is an eighth of a power of two of the absolute value, so its members differ by less than 9.1 %.
+-- Durations, and numbers among the attributes whose names end like a size or an order, by operation (stratum) and
+-- outcome: how many uses lie in each bin. A bin is an eighth of a power of two of the absolute value, so its members differ by less than 9.1 %.
 -- Beyond half a million uses, those of one hour in `every` are read; what is compared are shares. Values are read only
 -- where one of the names is such a measure.
 WITH (
@@ -19,7 +19,11 @@ hours AS (
     WHERE intHash64(number) % every = 0
 ),
 read_uses AS (
-    SELECT *, Outcome != 'ok' AS failed, Weight * every AS weight
+    SELECT
+        *,
+        cityHash64(ServiceName, Operation) AS stratum,
+        Outcome != 'ok' AS failed,
+        Weight * every AS weight
     FROM {events:Identifier}
     WHERE toStartOfHour(Timestamp, 'UTC') IN hours
         AND Timestamp >= {since:DateTime64(9, 'UTC')}
@@ -35,6 +39,7 @@ read_uses AS (
 ) AS measures
 SELECT
     name AS key,
+    stratum,
     if(number = 0, 0, sign(number) * (round(log2(abs(number)) * 8) + 1000)) AS bin,
     failed,
     count() AS arrivals,
@@ -42,14 +47,14 @@ SELECT
     sum(weight * weight) AS weight_squares
 FROM
 (
-    SELECT 'duration' AS name, toNullable(Duration / 1000000000.) AS number, failed, weight
+    SELECT 'duration' AS name, toNullable(Duration / 1000000000.) AS number, stratum, failed, weight
     FROM read_uses
     WHERE Kind != 'event'
     UNION ALL
-    SELECT toString(measure) AS name, toFloat64OrNull(value) AS number, failed, weight
+    SELECT toString(measure) AS name, toFloat64OrNull(value) AS number, stratum, failed, weight
     FROM
     (
-        SELECT failed, weight, mapKeys(Attributes) AS names, mapValues(Attributes) AS found
+        SELECT stratum, failed, weight, mapKeys(Attributes) AS names, mapValues(Attributes) AS found
         FROM read_uses
         WHERE notEmpty(measures) AND hasAny(mapKeys(Attributes), measures)
     )
@@ -57,4 +62,4 @@ FROM
     WHERE has(measures, measure)
 )
 WHERE isNotNull(number) AND isFinite(number)
-GROUP BY key, bin, failed
+GROUP BY key, stratum, bin, failed
