@@ -34,6 +34,11 @@ OPERATIONS = [
 ]
 CELLS = [{"hour": h, "weekday": d, "calls": h} for d in ("Mon", "Tue") for h in (8, 9, 10)]
 BINS = [{"low_ms": low, "high_ms": low + 10, "count": low} for low in (10, 20, 30)]
+MARCH: dict[str, Any] = {
+    "report": "usage", "params": {"timezone": "UTC", "where": {}}, "exact": True,
+    "window": {"since": "2026-03-01T00:00:00Z", "until": "2026-03-05T00:00:00Z"},
+    "generated_at": "2026-03-05T00:00:00Z",
+}  # fmt: skip
 STEPS = [
     {"step": "look", "next_step": "buy", "count": 30},
     {"step": "look", "next_step": "leave", "count": 60},
@@ -78,7 +83,7 @@ def draw(monkeypatch):
         monkeypatch.setattr(
             "headgate.queries.render.vega.entry", lambda _: replace(usage, report=report)
         )
-        return drawings({"report": "usage", "rows": records, "summary": summary})
+        return drawings(MARCH | {"rows": records, "summary": summary})
 
     return drawn
 
@@ -155,6 +160,6 @@ def test_flows_leave_and_arrive_completely(draw) -> None:
 def test_a_picture_is_a_picture(draw) -> None:
     """PNG begins with its signature and is as wide as the chart at twice a screen's density."""
     draw(Bars(title="b", category="operation", value="calls"), OPERATIONS)
-    picture = as_png({"report": "usage", "rows": OPERATIONS, "summary": {}}, chart=1)
+    picture = as_png(MARCH | {"rows": OPERATIONS, "summary": {"source": "usage_day"}}, chart=1)
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
     assert int.from_bytes(picture[16:20], "big") > 1200

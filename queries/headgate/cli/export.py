@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from headgate.queries.errors import ReportError
+from headgate.queries.errors import ReportError, choices
 from headgate.queries.export import FORMATS, KINDS, write
 from headgate.queries.export import Progress as Written
 from headgate.store import (
@@ -82,6 +82,11 @@ def export(
     Sampled rows stand for `Weight` rows each.
     """
     ending = output.suffix.removeprefix(".")
+    if not format_ and ending and ending not in FORMATS:
+        raise ReportError(
+            f"a file that ends in .{ending} is not possible; choose one of: {choices(ending, FORMATS)},"
+            " or name the format with --format"
+        )
     order = Order(
         kind=kind,
         fields=[name.strip() for name in fields.split(",") if name.strip()],
@@ -89,7 +94,7 @@ def export(
         until=until,
         service=service,
         timezone=timezone,
-        format=format_ or (ending if ending in FORMATS else "csv"),
+        format=format_ or ending or "csv",
     )
     if data and store:
         raise StoreError("--data and --store name two places; give one of them")

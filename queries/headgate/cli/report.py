@@ -13,12 +13,11 @@ import typer
 
 from headgate.queries import ReportError, entry
 from headgate.queries.origin import from_directory, from_server, from_url
-from headgate.queries.render import FORMATS, render
+from headgate.queries.render import FORMATS, format_of, render
 from headgate.queries.runner import DEFAULT_SINCE
 from headgate.store import StoreError, default_data_directory
 
 _NARROWEST = 60
-_JOINED = ("table", "json", "csv", "md")
 
 
 def report(
@@ -77,6 +76,14 @@ def report(
     chart: Annotated[
         int, typer.Option(min=1, help="For svg and png: which of the answer's charts.")
     ] = 1,
+    table: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="For csv and parquet, which hold one table: rows (the default), summary, or a list of the"
+            " summary such as timeline; docs/reference/reports.md has those of each report.",
+        ),
+    ] = "",
     output: Annotated[
         Path | None, typer.Option(help="Write to this file instead of the terminal.")
     ] = None,
@@ -110,7 +117,8 @@ def report(
     """
     if sum(place is not None for place in (data or None, store, server)) > 1:
         raise StoreError("--data, --store and --server name several places; give one of them")
-    entry(name)  # an unknown name is refused before any store is opened for it
+    entry(name)  # what there is not is refused before any store is opened for it
+    written = format_of(output.suffix.removeprefix(".") if output else "", format_, "table")
     question: dict[str, Any] = {
         "until": until,
         "service": service,
@@ -128,7 +136,7 @@ def report(
         _document(Place(store, data or [], server, token), name, question | own | {"since": begin})
         for begin in since or [DEFAULT_SINCE]
     ]
-    _write(documents, format_ or _by_ending(output), output, chart)
+    _write(documents, written, output, chart, table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,26 +193,16 @@ def _text(value: str) -> str:
         raise ReportError(f"cannot read {value[1:]}: {reason}; name a file with @FILE") from error
 
 
-def _by_ending(output: Path | None) -> str:
-    ending = output.suffix.removeprefix(".") if output else ""
-    return ending if ending in FORMATS else "table"
-
-
-def _write(documents: list[dict[str, Any]], format_: str, output: Path | None, chart: int) -> None:
-    """Write one answer, or several one after the other; several as JSON are one array."""
+def _write(
+    documents: list[dict[str, Any]], format_: str, output: Path | None, chart: int, table: str
+) -> None:
+    """Write one answer, or several: as JSON an array, else as the format holds several."""
     terminal = output is None and sys.stdout.isatty()
-    width = max(shutil.get_terminal_size().columns, _NARROWEST)
-    color = terminal and "NO_COLOR" not in os.environ
-    made = [render(d, format_, width=width, color=color, chart=chart) for d in documents]
     if not FORMATS[format_].text and terminal:
         raise ReportError(f"{format_} is nothing for a terminal: name a file with --output FILE")
-    if len(made) > 1 and format_ not in _JOINED:
-        raise ReportError(
-            f"{format_} is a file of one window; give --since once, or choose one of {', '.join(_JOINED)}"
-        )
-    if len(made) > 1 and format_ == "json":
-        made = [b"[\n" + b",\n".join(part.rstrip(b"\n") for part in made) + b"\n]\n"]
-    data = b"\n".join(made)
+    width = max(shutil.get_terminal_size().columns, _NARROWEST)
+    color = terminal and "NO_COLOR" not in os.environ
+    data = render(documents, format_, width=width, color=color, chart=chart, table=table)
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -11,6 +11,7 @@ from typing import Any
 from headgate.queries.catalog import Entry, entry, names
 from headgate.queries.declaration import described
 from headgate.queries.estimate import Estimate
+from headgate.queries.render.tables import tables_of
 
 _INTRODUCTION = """\
 # Reports
@@ -38,7 +39,9 @@ Ask for a report with `headgate report NAME` or `GET /api/reports/NAME`. As JSON
 - `summary.source` is the table that was read, `summary.notes` what to know about it.
 - Units are in the names: `_ms` milliseconds, `_hours`, `_rate` and `share` parts of 1, `_at` ISO 8601 in UTC.
 - Fields that end in `_series` are numbers by period, in order, null where a period is missing.
-- CSV has the rows only, with the same names; lists are joined with `; `.
+- CSV and Parquet hold one table, with the same names (lists joined with `; ` in CSV): `rows`, unless `--table NAME`
+  (over HTTP `table=NAME`) asks for another: `summary` for its single numbers, or one of its lists. Each report's tables
+  are named below. HTML, PDF, Markdown, Excel and JSON hold all of them.
 """
 _KINDS = {str: "text", int: "integer", float: "number", Estimate: "number", datetime: "time"}
 
@@ -53,6 +56,7 @@ def _section(report: Entry) -> str:
     parts = [
         f"## {report.name}\n",
         f"{declared.question}\n",
+        f"Tables: {', '.join(f'`{name}`' for name in tables_of(report.name))}.\n",
         "Parameters:\n",
         _fields(declared.params, defaults=True),
         "Each of `rows`:\n",

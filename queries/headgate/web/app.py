@@ -95,6 +95,7 @@ def create_app(
         options = {
             "width": _whole("width", question.pop("width", "80"), _MAX_WIDTH),
             "chart": _whole("chart", question.pop("chart", "1"), _MAX_WIDTH),
+            "table": question.pop("table", ""),
         }
         name = request.path_params["name"]
         made = await in_pool(lambda: answer(name, format_, options, question))

@@ -15,7 +15,7 @@ from headgate.queries.errors import ReportError, choices
 from headgate.queries.render.clock import local
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 Document = dict[str, Any]
 
@@ -47,37 +47,63 @@ FORMATS = {
 }
 
 _FOR_PROGRAMS = {"csv", "parquet"}
+_OPTIONS = {
+    "table": ("width", "color"), "csv": ("table",), "parquet": ("table",), "svg": ("chart",), "png": ("chart",),
+}  # fmt: skip
+_TOGETHER = {"csv", "html", "xlsx"}  # one file that holds several answers
+_AFTER_EACH_OTHER = {"table", "md"}
+
+
+def format_of(ending: str, given: str, otherwise: str) -> str:
+    """Return the format that is given, else the one of a file's ending, else the other where there is no file.
+
+    Raises ReportError for a format or an ending that there is not.
+    """
+    wanted = given or ending or otherwise
+    if wanted not in FORMATS:
+        said = f"format {wanted!r}" if given else f"a file that ends in .{ending}"
+        raise ReportError(f"{said} is not possible; choose one of: {choices(wanted, FORMATS)}")
+    return wanted
 
 
 def render(
-    document: Document, format_: str, *, width: int = 80, color: bool = False, chart: int = 1
+    documents: Document | Sequence[Document],
+    format_: str,
+    *,
+    width: int = 80,
+    color: bool = False,
+    chart: int = 1,
+    table: str = "",
 ) -> bytes:
-    """Return a document in a format; text is UTF-8 and ends with a newline.
+    """Return one or several answers of one report in a format; text is UTF-8 and ends with a newline.
 
-    `width` and `color` matter to tables only, `chart` (the number of the chart, from 1) to pictures only. Raises
-    ReportError for a format that there is not, or whose libraries are not installed.
+    `width` and `color` matter to tables only, `chart` (the number of the chart, from 1) to pictures only, and `table`
+    (`rows`, `summary`, or a list of the summary) to CSV and Parquet only. Raises ReportError for a format that there
+    is not, whose libraries are not installed, or that can hold one answer only, and for a chart or a table that there
+    is not.
     """
-    known = FORMATS.get(format_)
-    if known is None:
-        raise ReportError(
-            f"format {format_!r} is not possible; choose one of: {choices(format_, FORMATS)}"
-        )
+    known = FORMATS[format_of("", format_, "")]
+    documents = [documents] if isinstance(documents, dict) else list(documents)
+    if table and "table" not in _OPTIONS.get(format_, ()):
+        raise ReportError(f"one table alone is for csv and parquet; {format_} holds all of them")
     if format_ == "json":
-        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-        return text.encode() + b"\n"
+        shown: Any = documents[0] if len(documents) == 1 else documents
+        return json.dumps(shown, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    given = {"width": width, "color": color, "chart": chart, "table": table}
+    options = {name: given[name] for name in _OPTIONS.get(format_, ())}
+    if len(documents) > 1 and format_ not in _TOGETHER | _AFTER_EACH_OTHER:
+        several = ", ".join(["json", *sorted(_TOGETHER | _AFTER_EACH_OTHER)])
+        raise ReportError(f"{format_} holds one window; give one, or choose one of {several}")
     module, _, name = known.maker.partition(":")
-    options: dict[str, Any] = {}
-    if format_ == "table":
-        options = {"width": width, "color": color}
-    elif format_ in {"svg", "png"}:
-        options = {"chart": chart}
     try:
         maker: Callable[..., str | bytes] = getattr(
             importlib.import_module(f"headgate.queries.render.{module}"), name
         )
-        made = maker(document if format_ in _FOR_PROGRAMS else local(document), **options)
+        shown = [d if format_ in _FOR_PROGRAMS else local(d) for d in documents]
+        groups = [[document] for document in shown] if format_ in _AFTER_EACH_OTHER else [shown]
+        made = [maker(*group, **options) for group in groups]
     except ModuleNotFoundError as error:
         raise ReportError(
             f"format {format_} needs {error.name}, which is not installed: pip install 'headgate[export]'"
         ) from error
-    return made.encode() if isinstance(made, str) else made
+    return b"\n".join(part.encode() if isinstance(part, str) else part for part in made)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headgate.queries.render.readable import named
 from headgate.queries.render.table import title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Spec = dict[str, Any]
 PALETTE = ("#2f6fde", "#d9822b", "#12805c", "#8a4fd0", "#c23b6b", "#5b7083", "#b59a00", "#0f8b9d")
@@ -20,28 +21,22 @@ _MEANING = (
 _BANDS = {
     "good": GOOD, "excellent": GOOD, "attention": SLOW, "bad": BAD, "poor": BAD, "critical": BAD,
 }  # fmt: skip
+_NEUTRAL = "#8a94a3"
+_VERDICTS = {
+    "better": GOOD, "worse": BAD, "no clear difference": _NEUTRAL, "not tested": "#c4cad3",
+}  # fmt: skip
 _COUNTS = ("calls", "count", "users", "sessions", "users_affected")
 
 
 def quantity(field: str, **more: Any) -> Spec:
     """Return the channel of a quantitative field, with its unit and format."""
-    name = f"{title(field)} (ms)" if field.endswith("_ms") else title(field)
-    axis: Spec = {}
+    shown = f"{title(field)} (ms)" if field.endswith("_ms") else title(field)
+    axis: Spec = {"labelOverlap": True, "tickCount": 8}
     if field.endswith(("_rate", "share", "probability", "relative_error")):
         axis["format"] = "%"
     elif field.endswith(_COUNTS):
         axis["tickMinStep"] = 1
-    return {"field": field, "type": "quantitative", "title": name, "axis": axis, **more}
-
-
-def room(values: Iterable[float | None], *, log: bool = False) -> Spec:
-    """Return a scale, logarithmic or not, with room around the outermost points, which zooming would cut in half."""
-    known = [value for value in values if value is not None]
-    least, most = min(known, default=0), max(known, default=0)
-    if log and least > 0:
-        return {"type": "log", "domainMin": least / 1.5, "domainMax": 1.5 * most}
-    scale: Spec = {"domainMax": 1.05 * most} if most > 0 else {}
-    return {**scale, "type": "symlog"} if log else scale
+    return {"field": field, "type": "quantitative", "title": shown, "axis": axis, **more}
 
 
 def format_of(field: str) -> str:
@@ -59,17 +54,17 @@ def tooltip_number(field: str) -> Spec:
     return {"field": field, "title": title(field), "format": format_of(field)}
 
 
-def meaning(name: str) -> str | None:
+def meaning(text: str) -> str | None:
     """Return the colour that a field's or outcome's name asks for, if any."""
-    lowered = name.lower()
+    lowered = text.lower()
     return next((c for words, c in _MEANING if any(w in lowered for w in words)), None)
 
 
 def colors(names: Sequence[str]) -> Spec:
     """Return a scale of colours: by a name's meaning where no other name has it, else the next free one."""
     chosen: list[str] = []
-    for name in names:
-        wanted = meaning(name)
+    for known in names:
+        wanted = _VERDICTS.get(known) or meaning(known)
         if wanted is None or wanted in chosen:
             free = [color for color in PALETTE if color not in chosen]
             wanted = free[0] if free else PALETTE[len(chosen) % len(PALETTE)]
@@ -77,17 +72,37 @@ def colors(names: Sequence[str]) -> Spec:
     return {"domain": list(names), "range": chosen}
 
 
-def local_time(value: str) -> str:
-    """Return a time as the clock of its place shows it: charts have one axis and no offset."""
-    return value[:19] if "T" in value else value
+def room(values: Iterable[float | None], *, log: bool = False) -> Spec:
+    """Return a scale, logarithmic or not, with room around the outermost points, which zooming would cut in half."""
+    known = [value for value in values if value is not None]
+    least, most = min(known, default=0), max(known, default=0)
+    if log and least > 0:
+        return {"type": "log", "domainMin": least / 1.5, "domainMax": 1.5 * most}
+    scale: Spec = {"domainMax": 1.05 * most} if most > 0 else {}
+    return {**scale, "type": "symlog"} if log else scale
 
 
-def labels(records: Sequence[Mapping[str, Any]], category: str) -> Any:
+def unit_of(fields: Sequence[str]) -> str:
+    """Return what an axis of several fields counts in."""
+    if all(field.endswith("_ms") for field in fields):
+        return "ms"
+    return "share" if all(field.endswith(("_rate", "share")) for field in fields) else "number"
+
+
+def labels(records: Sequence[Mapping[str, Any]], category: str) -> Callable[[Any], str]:
     """Return how to name a record: an operation with its service where there are several services."""
     several = category == "operation" and len({r.get("service") for r in records}) > 1
-    return lambda record: (
-        f"{record['service']} {record[category]}" if several else str(record[category])
-    )
+
+    def label(record: Mapping[str, Any]) -> str:
+        text = word(category, record[category])
+        return f"{word('service', record['service'])} {text}" if several else text
+
+    return label
+
+
+def word(field: str, value: Any) -> str:
+    """Return a value that names something as text: one text a value, so that colours and places find it."""
+    return title(value) if field == "metric" else named(str(value))
 
 
 def band_colors(words: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from headgate.queries.render.clock import local
-from headgate.queries.render.picture import svg
+from headgate.queries.render.picture import svg, with_title
 from headgate.queries.render.sections import sections
 from headgate.queries.render.vega import drawings
 
@@ -23,14 +23,20 @@ if TYPE_CHECKING:
 MOST_ROWS = 30  # of each table in a notebook
 
 
-def as_page(document: Mapping[str, Any]) -> str:
-    """Return the page."""
-    found = drawings(document)
+def as_page(*documents: Mapping[str, Any]) -> str:
+    """Return the page, with one answer below the other where there are several."""
+    answers: list[dict[str, Any]] = []
+    specs: list[Any] = []
+    for document in documents:
+        found = drawings(document)
+        charts = [{"title": d.title, "id": n} for n, d in enumerate(found, len(specs))]
+        answers.append({"parts": sections(document), "charts": charts})
+        specs += [drawing.spec for drawing in found]
+    shown = documents[0] if len(documents) == 1 else documents
     return _template("page").render(
-        parts=sections(document),
-        charts=[{"title": d.title, "spec": d.spec, "vega": d.vega} for d in found],
-        data=_in_script({"charts": [d.spec for d in found], "document": document}),
-        script=bundle() if found else "",
+        answers=answers,
+        data=_in_script({"charts": specs, "document": shown}),
+        script=bundle() if specs else "",
     )
 
 
@@ -49,7 +55,9 @@ def as_fragment(document: Mapping[str, Any]) -> str:
     """Return what a notebook shows: the numbers, the first rows of each table, the charts as pictures."""
     shown = local(document)
     return _template("notebook").render(
-        parts=sections(shown), most=MOST_ROWS, pictures=[svg(d) for d in drawings(shown)]
+        parts=sections(shown),
+        most=MOST_ROWS,
+        pictures=[svg(with_title(d, "")) for d in drawings(shown)],
     )
 
 

@@ -1,4 +1,4 @@
-"""The rows of an answer as Parquet: typed columns, for pandas, DuckDB, ClickHouse and the like."""
+"""A table of an answer as Parquet: typed columns, for pandas, DuckDB, ClickHouse and the like."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from headgate.queries.catalog import entry
-from headgate.queries.declaration import described
 from headgate.queries.estimate import Estimate
+from headgate.queries.render.tables import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 _PARTS = ("standard_error", "low", "high")
 
 
-def as_parquet(document: Mapping[str, Any]) -> bytes:
-    """Return one file; numbers that may be estimated bring `_standard_error`, `_low` and `_high`.
+def as_parquet(document: Mapping[str, Any], table: str = "") -> bytes:
+    """Return one table, as for `chosen`; numbers that may be estimated bring `_standard_error`, `_low` and `_high`.
 
     The rest of the answer (window, parameters, summary) is JSON in the file's metadata under `headgate`.
     """
@@ -29,16 +28,17 @@ def as_parquet(document: Mapping[str, Any]) -> bytes:
     import pyarrow.parquet as pq
 
     names, columns = [], []
-    for name, (kind, meaning) in described(entry(document["report"]).report.row).items():
-        values = [row[name] for row in document["rows"]]
+    fields, records = chosen(document, table)
+    for name, (kind, meaning) in fields.items():
+        values = [row[name] for row in records]
         names.append(pa.field(name, _type(pa, kind), metadata={"description": meaning}))
         columns.append(pa.array(_plain(kind, values), _type(pa, kind)))
         if _has(kind, Estimate):
             for part in _PARTS:
                 names.append(pa.field(f"{name}_{part}", pa.float64()))
-                found = [_part(row, name, part) for row in document["rows"]]
+                found = [_part(row, name, part) for row in records]
                 columns.append(pa.array(found, pa.float64()))
-    rest = {key: value for key, value in document.items() if key != "rows"}
+    rest = {key: value for key, value in document.items() if value is not records}
     schema = pa.schema(names, metadata={"headgate": json.dumps(rest)})
     out = io.BytesIO()
     pq.write_table(pa.table(columns, schema=schema), out, compression="zstd")

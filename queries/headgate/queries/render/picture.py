@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headgate.queries.errors import ReportError
+from headgate.queries.render.table import heading
 from headgate.queries.render.vega import Drawing, drawings
 
 if TYPE_CHECKING:
@@ -27,12 +29,12 @@ _SCALE = 2
 
 def as_svg(document: Mapping[str, Any], *, chart: int) -> str:
     """Return one of an answer's charts as SVG; raises ReportError when there is none of that number."""
-    return svg(_only(drawings(document), chart)) + "\n"
+    return svg(_titled(document, chart)) + "\n"
 
 
 def as_png(document: Mapping[str, Any], *, chart: int) -> bytes:
     """Return one of an answer's charts as PNG; raises ReportError when there is none of that number."""
-    return png(_only(drawings(document), chart))
+    return png(_titled(document, chart))
 
 
 def svg(drawing: Drawing) -> str:
@@ -58,6 +60,19 @@ def png(drawing: Drawing) -> bytes:
     import vl_convert
 
     return bytes(vl_convert.svg_to_png(svg(drawing), scale=_SCALE))
+
+
+def _titled(document: Mapping[str, Any], chart: int) -> Drawing:
+    """Return one of an answer's drawings with what it shows and of which window above it."""
+    drawing = _only(drawings(document), chart)
+    return with_title(drawing, f"{document['report']}: {heading(document)}")
+
+
+def with_title(drawing: Drawing, below: str) -> Drawing:
+    """Return a drawing that bears its title, and a line of small text below it."""
+    text = {"text": drawing.title, "subtitle": below, "anchor": "start", "offset": 12,
+            "fontSize": 15, "subtitleFontSize": 11, "subtitleColor": "#5b6472", "subtitlePadding": 4}  # fmt: skip
+    return replace(drawing, spec={**drawing.spec, "title": text})
 
 
 def _only(drawings: list[Drawing], wanted: int) -> Drawing:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headgate.queries.render.channels import word
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -26,7 +28,14 @@ def sankey(
     ]
     if not flows:
         return None
-    links = [(str(r[chart.source]), str(r[chart.target]), float(r[chart.value])) for r in flows]
+    links = [
+        (
+            word(chart.source, r[chart.source]),
+            word(chart.target, r[chart.target]),
+            float(r[chart.value]),
+        )
+        for r in flows
+    ]
     ends = len({source for source, _, _ in links}), len({target for _, target, _ in links})
     height = max(HEIGHT, (LEAST + GAP) * max(ends))
     scale = (height - GAP * (max(ends) - 1)) / sum(value for _, _, value in links)

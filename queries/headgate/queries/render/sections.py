@@ -20,6 +20,7 @@ from headgate.queries.render.table import (
     show,
     title,
 )
+from headgate.queries.render.tables import is_empty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +82,7 @@ def sections(document: Mapping[str, Any]) -> Sections:
             if rows
         ),
         estimated=() if document["exact"] else tuple(legend(document)),
-        empty="" if any(tables.values()) else nothing(document),
+        empty=nothing(document) if is_empty(document) else "",
         generated_at=document["generated_at"],
     )  # fmt: skip
 

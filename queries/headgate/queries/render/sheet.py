@@ -1,4 +1,4 @@
-"""Rows as CSV (RFC 4180): every field of the report's rows, then their uncertainty where there is any."""
+"""Records as CSV (RFC 4180): every field of one table, then their uncertainty where there is any."""
 
 from __future__ import annotations
 
@@ -6,33 +6,36 @@ import csv
 import io
 from typing import Any
 
-from headgate.queries.catalog import entry
-from headgate.queries.declaration import described
 from headgate.queries.estimate import Estimate
+from headgate.queries.render.tables import chosen
 
 _PARTS = ("standard_error", "low", "high", "reason")
 
 
-def as_csv(document: dict[str, Any]) -> str:
-    """Return the rows; without any there still is the header line.
+def as_csv(*documents: dict[str, Any], table: str = "") -> str:
+    """Return one table of each answer below one header line, which is there without any record too.
 
-    Lists are joined with "; "; an answer that is not exact has `<number>_standard_error`, `_low`, `_high` and `_reason`
-    too: empty where unknown (the reason says why) and equal to the number where it happens to be exact.
+    `table` as for `chosen`. Lists are joined with "; "; answers that are not exact have `<number>_standard_error`,
+    `_low`, `_high` and `_reason` too: empty where unknown (the reason says why) and equal to the number where it
+    happens to be exact. Several answers say in two first columns which window a record is of.
     """
-    fields = described(entry(document["report"]).report.row)
+    found = [(document["window"], *chosen(document, table)) for document in documents]
+    fields = found[0][1]
     uncertain = [name for name, (kind, _) in fields.items() if _is_estimate(kind)]
-    header = list(fields)
-    if not document["exact"]:
-        header += [f"{name}_{part}" for name in uncertain for part in _PARTS]
+    if all(document["exact"] for document in documents):
+        uncertain = []
+    header = [*(("window_since", "window_until") if len(found) > 1 else ()), *fields]
+    header += [f"{name}_{part}" for name in uncertain for part in _PARTS]
     text = io.StringIO()
     writer = csv.DictWriter(text, header)
     writer.writeheader()
-    for row in document["rows"]:
-        record = {name: _cell(row[name]) for name in fields}
-        if not document["exact"]:
+    for window, _, records in found:
+        of = {f"window_{end}": window[end] for end in ("since", "until") if len(found) > 1}
+        for row in records:
+            record = {name: _cell(row[name]) for name in fields}
             for name in uncertain:
                 record |= _bounds(name, row)
-        writer.writerow(record)
+            writer.writerow(of | record)
     return text.getvalue()
 
 

@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from headgate.queries.catalog import entry
+from headgate.queries.render.readable import named, readable
 from headgate.queries.render.spark import spark
+from headgate.queries.render.tables import is_empty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +32,17 @@ _TEXT_COLUMNS |= {
     "steps",
     "path",
     "reason",
+    "first",
+    "second",
+}
+_NAMES = {
+    "service",
+    "operation",
+    "user",
+    "source",
+    "target",
+    "value",
+    "error_type",
     "first",
     "second",
 }
@@ -69,7 +82,7 @@ def _parts(document: dict[str, Any], width: int) -> list[Any]:
         *(Text(f"Note: {note}.", style="yellow") for note in summary["notes"]),
     ]
     tables = {name: document["rows"] if name == "rows" else summary[name] for name in report.tables}
-    if not any(tables.values()):
+    if is_empty(document):
         return [*parts, Text(""), Text(nothing(document))]
     parts += [Text(""), _summary(summary)]
     for name, columns in report.tables.items():
@@ -115,11 +128,12 @@ def heading(document: Mapping[str, Any]) -> str:
     """Return what an answer is of: its window, what it was narrowed to, whether it is exact, where it comes from."""
     window = document["window"]
     asked = [
-        f"{name}={value}"
-        for name, value in document["params"].items()
-        if name in {"service", "operation"} and value
+        f"{key}={value}"
+        for key, value in document["params"].items()
+        if key in {"service", "operation"} and value
     ]
     asked += [f"{key}={value}" for key, value in document["params"]["where"].items()]
+    asked = [readable(text) for text in asked]
     narrowed = f" · {' '.join(asked)}" if asked else ""
     how = "exact" if document["exact"] else "estimated"
     since, until = _moment(window["since"]), _moment(window["until"])
@@ -199,8 +213,9 @@ def _broken_title(name: str, cells: list[str]) -> str:
 
 def title(name: str) -> str:
     """Return a field's name as people read it."""
-    for suffix in ("_ms", "_at", "_series"):
-        name = name.removesuffix(suffix)
+    for suffix, said in (("_ms", ""), ("_at", ""), ("_series", " by period")):
+        if name.endswith(suffix):
+            name = name.removesuffix(suffix) + said
     return name.replace("_", " ")
 
 
@@ -217,10 +232,18 @@ def show(name: str, value: Any, uncertainty: dict[str, float | None] | None = No
     if isinstance(value, list) and name.endswith("_series"):
         return spark(value)
     if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(readable(str(item)) for item in value)
     if isinstance(value, str):
-        return _moment(value) if name.endswith("_at") else value
+        return _words(name, value)
     return _estimate(name, value, uncertainty) if uncertainty else _number(name, value)
+
+
+def _words(field: str, text: str) -> str:
+    if field.endswith("_at"):
+        return _moment(text)
+    if field == "metric":
+        return title(text)
+    return named(text) if field in _NAMES else readable(text)
 
 
 def _estimate(name: str, value: float, uncertainty: dict[str, float | None]) -> str:

@@ -24,21 +24,21 @@ from headgate.queries.charts import (
 )
 from headgate.queries.render.bullet import bullet
 from headgate.queries.render.channels import (
-    BAD,
     PALETTE,
     Spec,
     colors,
     format_of,
     labels,
-    local_time,
     meaning,
     quantity,
     room,
     tooltip_number,
     tooltips,
+    word,
 )
 from headgate.queries.render.sankey import sankey
 from headgate.queries.render.table import title
+from headgate.queries.render.timeline import span, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 WIDTH, HEIGHT, BAR = 640, 240, 20
 _OTHER = "other"
+_LETTERS = 90  # of labels side by side under a chart; longer ones are set aslant
+_DECADE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,100 +76,23 @@ def _draw(chart: Chart, document: Mapping[str, Any]) -> Drawing | None:
     if isinstance(chart, Flow):
         spec = sankey(chart, records, PALETTE)
         return None if spec is None else Drawing(chart.title, spec, vega=True)
-    for kind, draw in _DRAW.items():
-        if isinstance(chart, kind):
-            return Drawing(chart.title, _wrap(draw(chart, records)))
-    raise TypeError(f"there is no way to draw a {type(chart).__name__}")
+    if isinstance(chart, Timeline):
+        spec = timeline(chart, records, span(document))
+    elif type(chart) in _DRAW:
+        spec = _DRAW[type(chart)](chart, records)
+    else:
+        raise TypeError(f"there is no way to draw a {type(chart).__name__}")
+    return None if spec is None else Drawing(chart.title, _wrap(spec))
 
 
 def _wrap(spec: Spec) -> Spec:
     return {"$schema": SCHEMA, "width": WIDTH, **spec}
 
 
-def _timeline(chart: Timeline, records: Sequence[Mapping[str, Any]]) -> Spec:
-    values = []
-    for record in records:
-        for name in chart.y:
-            label = str(record[chart.series]) if chart.series else title(name)
-            bounds = (
-                [record[part] for part in chart.band]
-                if chart.band
-                else [
-                    (record.get("uncertainty") or {}).get(name, {}).get(p) for p in ("low", "high")
-                ]
-            )
-            values.append(
-                {
-                    "at": local_time(str(record[chart.x])),
-                    "series": label,
-                    "value": record[name],
-                    "low": bounds[0],
-                    "high": bounds[1],
-                    "mark": bool(chart.marks and record[chart.marks]),
-                }
-            )
-    names = list(dict.fromkeys(value["series"] for value in values))
-    unit = quantity(chart.y[0])
-    x = {
-        "field": "at",
-        "type": "temporal",
-        "title": None,
-        "scale": {"type": "utc"},
-        "axis": {"labelOverlap": True},
-    }
-    highest = (value[name] for value in values for name in ("value", "high"))
-    y = {**unit, "field": "value", "title": unit["title"] if len(chart.y) == 1 else None,
-         "scale": room(highest)}  # fmt: skip
-    color = {
-        "field": "series",
-        "type": "nominal",
-        "title": None,
-        "scale": colors(names),
-        "legend": None if len(names) == 1 else {"orient": "top", "symbolOpacity": 1},
-    }
-    tips = [
-        {"field": "at", "type": "temporal", "title": "at", "format": "%Y-%m-%d %H:%M"},
-        {"field": "series", "title": "series"},
-        {"field": "value", "title": "value", "format": format_of(chart.y[0])},
-    ]
-    line = {
-        "mark": {
-            "type": "line",
-            "point": len(records) <= 60,
-            "invalid": "break-paths-show-domains",
-        },
-        "encoding": {"x": x, "y": y, "color": color, "tooltip": tips},
-        "params": [
-            {"name": "zoom", "select": {"type": "interval", "encodings": ["x"]}, "bind": "scales"}
-        ],
-    }
-    layers: list[Spec] = []
-    if any(value["low"] is not None and value["high"] is not None for value in values):
-        layers.append(
-            {
-                "mark": {"type": "area", "opacity": 0.18, "invalid": "break-paths-show-domains"},
-                "encoding": {
-                    "x": x,
-                    "y": {**y, "field": "low"},
-                    "y2": {"field": "high"},
-                    "color": color,
-                },
-            }
-        )
-    layers.append(line)
-    if chart.marks:
-        layers.append(
-            {
-                "transform": [{"filter": "datum.mark"}],
-                "mark": {"type": "point", "filled": True, "size": 90, "color": BAD, "opacity": 1},
-                "encoding": {"x": x, "y": y, "tooltip": tips},
-            }
-        )
-    return {"height": HEIGHT, "data": {"values": values}, "layer": layers}
-
-
-def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec:
+def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec | None:
     kept = [record for record in records if record[chart.value] is not None]
+    if not any(record[chart.value] for record in kept):
+        return None
     label = labels(kept, chart.category)
     if chart.sort:
         kept = sorted(kept, key=lambda record: -record[chart.value])[: chart.limit]
@@ -175,7 +100,7 @@ def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec:
         {
             "category": label(r),
             "value": r[chart.value],
-            **({"color": str(r[chart.color])} if chart.color else {}),
+            **({"color": word(chart.color, r[chart.color])} if chart.color else {}),
         }
         for r in kept
     ]
@@ -203,16 +128,20 @@ def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec:
             "mark": {"type": "bar", "cornerRadiusEnd": 2}, "encoding": encoding}  # fmt: skip
 
 
-def _share(chart: Share, records: Sequence[Mapping[str, Any]]) -> Spec:
+def _share(chart: Share, records: Sequence[Mapping[str, Any]]) -> Spec | None:
     ordered = sorted(records, key=lambda record: -(record[chart.value] or 0))
     label = labels(ordered, chart.category)
-    values = [{"part": label(r), "value": r[chart.value] or 0} for r in ordered[: chart.limit]]
+    values: list[Spec] = [
+        {"part": label(r), "value": r[chart.value] or 0} for r in ordered[: chart.limit]
+    ]
     rest = sum(record[chart.value] or 0 for record in ordered[chart.limit :])
     if rest:
         values.append({"part": _OTHER, "value": rest})
     whole = sum(value["value"] for value in values)
+    if not whole:
+        return None
     for place, value in enumerate(values):
-        value |= {"share": value["value"] / whole if whole else 0, "order": place}
+        value |= {"share": value["value"] / whole, "order": place}
     names = [value["part"] for value in values]
     # Parts too thin for a label beside them have it in the legend, as all have.
     shown = {value["part"]: f"{value['part']}  {value['share']:.1%}" for value in values}
@@ -236,56 +165,78 @@ def _share(chart: Share, records: Sequence[Mapping[str, Any]]) -> Spec:
     }  # fmt: skip
 
 
-def _scatter(chart: Scatter, records: Sequence[Mapping[str, Any]]) -> Spec:
+def _scatter(chart: Scatter, records: Sequence[Mapping[str, Any]]) -> Spec | None:
+    records = [r for r in records if r[chart.x] is not None and r[chart.y] is not None]
+    if not records:
+        return None
 
     def axis(field: str) -> Spec:
         return quantity(field, scale=room((r[field] for r in records), log=chart.log))
 
-    fields = [f for f in (chart.label, chart.x, chart.y, chart.size, chart.color) if f]
+    numbers = [f for f in (chart.x, chart.y, chart.size) if f]
+    words = [f for f in (chart.label, chart.color) if f]
+    values = [{f: r[f] for f in numbers} | {f: word(f, r[f]) for f in words} for r in records]
     encoding: Spec = {
         "x": axis(chart.x),
         "y": axis(chart.y),
-        "tooltip": tooltips(*fields),
+        "tooltip": [*tooltips(*words), *map(tooltip_number, numbers)],
         "color": {"value": PALETTE[0]},
     }
     if chart.color:
-        names = list(dict.fromkeys(str(record[chart.color]) for record in records))
+        names = list(dict.fromkeys(value[chart.color] for value in values))
         encoding["color"] = {"field": chart.color, "type": "nominal", "title": title(chart.color),
                              "scale": colors(names)}  # fmt: skip
     if chart.size:
         encoding["size"] = quantity(chart.size)
-    # Colours are of names: a number that is no text would have none.
-    values = [{f: str(r[f]) if f == chart.color else r[f] for f in fields} for r in records]
     return {"height": HEIGHT, "data": {"values": values},
             "mark": {"type": "point", "filled": True, "size": 70, "opacity": 0.75}, "encoding": encoding,
             "params": [{"name": "zoom", "select": "interval", "bind": "scales"}]}  # fmt: skip
 
 
-def _heat_map(chart: HeatMap, records: Sequence[Mapping[str, Any]]) -> Spec:
-    fields = (chart.x, chart.y, chart.value)
-    values = [{field: record[field] for field in fields} for record in records]
+def _heat_map(chart: HeatMap, records: Sequence[Mapping[str, Any]]) -> Spec | None:
+    if not any(record[chart.value] for record in records):
+        return None
+    values = [
+        {"x": word(chart.x, r[chart.x]), "y": word(chart.y, r[chart.y]), "value": r[chart.value]}
+        for r in records
+    ]
+    wide = (
+        len({value["x"] for value in values}) * max(len(value["x"]) for value in values) > _LETTERS
+    )
     places = {
-        axis: {"field": field, "type": "ordinal", "sort": None, "title": title(field),
-               "axis": {"labelAngle": 0, "labelOverlap": True, "labelLimit": 160}}
+        axis: {"field": axis, "type": "ordinal", "sort": None, "title": title(field),
+               "axis": {"labelAngle": -40 if axis == "x" and wide else 0, "labelOverlap": False, "labelLimit": 160}}
         for axis, field in (("x", chart.x), ("y", chart.y))
     }  # fmt: skip
+    tips = [
+        {"field": axis, "title": title(field)} for axis, field in (("x", chart.x), ("y", chart.y))
+    ]
+    number = quantity(chart.value) | {"field": "value"}
     return {"height": {"step": 24}, "data": {"values": values}, "mark": {"type": "rect"},
             "encoding": {**places,
-                         "color": {**quantity(chart.value), "scale": {"scheme": "blues"},
+                         "color": {**number, "scale": {"scheme": "blues"},
                                    "legend": {"format": format_of(chart.value)}},
-                         "tooltip": [*tooltips(chart.x, chart.y), tooltip_number(chart.value)]}}  # fmt: skip
+                         "tooltip": [*tips, {**tooltip_number(chart.value), "field": "value"}]}}  # fmt: skip
 
 
-def _histogram(chart: Histogram, records: Sequence[Mapping[str, Any]]) -> Spec:
+def _histogram(chart: Histogram, records: Sequence[Mapping[str, Any]]) -> Spec | None:
+    if not any(record[chart.count] for record in records):
+        return None
     fields = (chart.low, chart.high, chart.count)
+    # Bins that grow with what they hold are drawn as wide as each other.
+    log = (
+        all(r[chart.low] > 0 for r in records)
+        and records[-1][chart.high] > _DECADE * records[0][chart.low]
+    )
+    scale = {"type": "log", "nice": False} if log else {"nice": False}
     return {"height": HEIGHT, "data": {"values": [{f: r[f] for f in fields} for r in records]},
-            "mark": {"type": "bar", "color": PALETTE[0]},
-            "encoding": {"x": quantity(chart.low, bin="binned"), "x2": {"field": chart.high},
-                         "y": quantity(chart.count), "tooltip": [tooltip_number(f) for f in fields]}}  # fmt: skip
+            "mark": {"type": "rect", "color": PALETTE[0], "stroke": "white", "strokeWidth": 0.5},
+            "encoding": {"x": quantity(chart.low, scale=scale), "x2": {"field": chart.high},
+                         "y": quantity(chart.count), "y2": {"datum": 0},
+                         "tooltip": [tooltip_number(f) for f in fields]}}  # fmt: skip
 
 
 _DRAW: dict[type[Chart], Any] = {
-    Timeline: _timeline,
     Bars: _bars,
     Share: _share,
     Scatter: _scatter,

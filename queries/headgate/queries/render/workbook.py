@@ -29,8 +29,8 @@ _CHARTED = 30
 _WIDEST = 60
 
 
-def as_workbook(document: Mapping[str, Any]) -> bytes:
-    """Return the workbook."""
+def as_workbook(*documents: Mapping[str, Any]) -> bytes:
+    """Return the workbook; of several answers each has sheets of its own, numbered like the windows."""
     import xlsxwriter
 
     out = io.BytesIO()
@@ -38,11 +38,11 @@ def as_workbook(document: Mapping[str, Any]) -> bytes:
         out, {"in_memory": True, "nan_inf_to_errors": False, "strings_to_formulas": False,
               "strings_to_urls": False, "default_date_format": "yyyy-mm-dd hh:mm:ss"}
     )  # fmt: skip
-    sheets = _Sheets(book, document)
-    sheets.overview()
-    report = entry(document["report"]).report
-    for name in report.tables:
-        sheets.table(name, report.charts)
+    for number, document in enumerate(documents, 1):
+        sheets = _Sheets(book, document, f" ({number})" if len(documents) > 1 else "")
+        sheets.overview()
+        for name in entry(document["report"]).report.tables:
+            sheets.table(name)
     book.close()
     return out.getvalue()
 
@@ -50,14 +50,15 @@ def as_workbook(document: Mapping[str, Any]) -> bytes:
 def sheet_of(report: str, table: str) -> str:
     """Return the name of a table's sheet; that of rows is the report's, unless another sheet is called so."""
     taken = {"summary", *entry(report).report.tables} - {"rows"}
-    return (table if table != "rows" or report in taken else report)[:28]
+    return (table if table != "rows" or report in taken else report)[:22]
 
 
 class _Sheets:
     """Writes the sheets of one workbook."""
 
-    def __init__(self, book: xlsxwriter.Workbook, document: Mapping[str, Any]) -> None:
+    def __init__(self, book: xlsxwriter.Workbook, document: Mapping[str, Any], mark: str) -> None:
         self._book = book
+        self._mark = mark
         self._document = document
         self._report = entry(document["report"]).report
         formats: dict[str, dict[str, Any]] = {
@@ -82,7 +83,7 @@ class _Sheets:
     def overview(self) -> None:
         """Write what the answer is of, and the numbers of the summary."""
         parts, summary = sections(self._document), self._document["summary"]
-        sheet = self._book.add_worksheet("summary")
+        sheet = self._book.add_worksheet(f"summary{self._mark}")
         sheet.hide_gridlines(2)
         sheet.set_column(0, 0, 30)
         sheet.set_column(1, 3, 18)
@@ -107,7 +108,7 @@ class _Sheets:
                 self._cell(sheet, row, column, name, uncertain.get(name, {}).get(end))
             sheet.write_string(row, 4, meaning, self._formats["soft"])
 
-    def table(self, name: str, charts: Sequence[Chart]) -> None:
+    def table(self, name: str) -> None:
         """Write one table, in as many sheets as it needs, and the charts that Excel can draw of it."""
         rows = self._document["rows"] if name == "rows" else self._document["summary"][name]
         record = (
@@ -120,13 +121,15 @@ class _Sheets:
         columns = [
             (f, end) for f in fields for end in (("", "low", "high") if f in uncertain else ("",))
         ]
-        label = sheet_of(self._document["report"], name)
+        label = sheet_of(self._document["report"], name) + self._mark
         for number, start in enumerate(range(0, max(len(rows), 1), MOST_ROWS), 1):
             part = rows[start : start + MOST_ROWS]
             sheet = self._book.add_worksheet(label if number == 1 else f"{label} {number}")
             self._write(sheet, part, columns)
             if number == 1 and part:
-                self._draw(sheet, [c for c in charts if c.table == name], columns, part)
+                self._draw(
+                    sheet, [c for c in self._report.charts if c.table == name], columns, part
+                )
 
     def _write(
         self,
