@@ -42,6 +42,7 @@ check: $(READY)  ## lint, formatting, types, import rules, generated docs
 bench: $(READY)  ## measure, as ratios within one run
 	$(BIN)/headgate bench ingest
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/overload.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/reducers_sequences.py
 	$(BIN)/python benchmarks/instrumentation.py
