@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.queries import ReportError
-from headgate.queries.export import FORMATS, KINDS, Extract, Progress, extract, write
-from headgate.queries.window import Window, window
+from headgate.queries.export import FORMATS, KINDS, Extract, Progress, extract, kept_since, write
+from headgate.queries.tier import DIMENSION_TIERS, TIERS
+from headgate.queries.window import Window, iso, window
 from headgate.store import StoreError
 
 if TYPE_CHECKING:
@@ -199,3 +200,57 @@ def test_what_cannot_be_exported_is_told(filled: Store) -> None:
             extract(kind, fields, window("1d", None, NOW), filled.tables(), format_=format_)
     odd = extract("events", ("Attributes.a'] OR 1 --\\",), window("1d", None, NOW), filled.tables())
     assert odd.fields[0].sql == "`Attributes`['a\\'] OR 1 --\\\\']"
+
+
+def test_what_tables_keep_is_read_from_the_tables(store: Store) -> None:
+    """The terms are those of the tables themselves, which reports count on too; a changed one is seen."""
+    found = kept_since(store, NOW)
+    for tier in (*(tier for tiers in TIERS.values() for tier in tiers), *DIMENSION_TIERS):
+        assert NOW - found[tier.table] == tier.keep
+    assert found["otel_traces"] == NOW - timedelta(days=7)
+    assert "document" not in found
+    store.client().command(
+        "ALTER TABLE otel_logs MODIFY TTL toDateTime(Timestamp, 'UTC') + INTERVAL 2 WEEK"
+    )
+    assert kept_since(store, NOW)["otel_logs"] == NOW - timedelta(days=14)
+
+
+@pytest.mark.parametrize(
+    ("since", "kind", "begins", "says"),
+    [
+        ("2d", "usage-minute", "2026-11-18T12:00:30Z", ""),
+        (
+            "30d",
+            "usage-quarter",
+            "2026-10-21T12:00:00Z",
+            "usage_minute keeps rows since 2026-11-17 12:00 UTC",
+        ),
+        (
+            "400d",
+            "usage-day",
+            "2025-10-16T00:00:00Z",
+            "usage_quarter keeps rows since 2026-08-22 12:00 UTC",
+        ),
+    ],
+)
+def test_usage_comes_from_the_finest_table_that_has_it_all(
+    store: Store, since: str, kind: str, begins: str, says: str
+) -> None:
+    """Beyond what minutes are kept for it is quarters, then days, in whole steps, and a note says so."""
+    now = NOW + timedelta(seconds=30)
+    asked = window(since, None, now)
+    found = extract("usage", (), asked, store.tables(), kept_since=kept_since(store, now))
+    assert (found.kind, iso(found.window.since)) == (kind, begins)
+    assert " ".join(found.notes).startswith(says)
+    assert bool(found.notes) == bool(says)
+
+
+def test_what_has_expired_is_told(store: Store) -> None:
+    """A window that reaches before what its table keeps has a note with the time; one that does not has none."""
+    kept = kept_since(store, NOW)
+    for since, expired in (("7d", False), ("8d", True)):
+        for kind in ("traces", "logs", "sums"):
+            found = extract(kind, (), window(since, None, NOW), store.tables(), kept_since=kept)
+            assert [note.split(" keeps rows since ")[1] for note in found.notes] == (
+                ["2026-11-13 12:00 UTC: older ones have expired"] if expired else []
+            )

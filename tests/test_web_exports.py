@@ -84,6 +84,21 @@ def test_a_job_from_order_to_download(filled: Store, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_job_says_what_has_expired(filled: Store, tmp_path: Path) -> None:
+    """Its notes name the table and the time, also after a restart; a job of what is kept has none."""
+    client = app(filled, tmp_path)
+    short, long = (
+        finished(
+            client, client.post("/api/exports", json={"kind": "traces", "since": since}).json()
+        )
+        for since in ("1d", "30d")
+    )
+    assert short["notes"] == []
+    says = ["otel_traces keeps rows since 2026-11-13 12:00 UTC: older ones have expired"]
+    assert long["notes"] == says
+    assert app(filled, tmp_path).get(f"/api/exports/{long['id']}").json()["notes"] == says
+
+
 def test_jobs_outlive_the_server_for_90_days(filled: Store, tmp_path: Path) -> None:
     """A completed job can be downloaded after a restart, an interrupted one is failed, an old one goes."""
     client = app(filled, tmp_path)

@@ -36,7 +36,7 @@ from headgate.store.server import server_client
 from headgate.web.export_routes import Order, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from headgate.store import Store
 
@@ -115,7 +115,10 @@ def export(
 
 def _here(store: Store, order: Order, output: Path, follow: Callable[[Written], None]) -> Written:
     try:
-        return write(store, checked(order, store, datetime.now(UTC)), output, follow)
+        asked = checked(order, store, datetime.now(UTC))
+        done = write(store, asked, output, follow)
+        _tell(asked.notes)
+        return done
     finally:
         store.close()
 
@@ -152,7 +155,13 @@ def _there(
             raise ReportError(f"cannot write {output}: {error.strerror or error}") from error
         finally:
             part.unlink(missing_ok=True)
+    _tell(job["notes"])
     return Written(job["rows"], job["rows"], job["bytes"])
+
+
+def _tell(notes: Sequence[str]) -> None:
+    for note in notes:
+        typer.echo(note, err=True)
 
 
 def _said(answer: httpx.Response) -> dict[str, Any]:

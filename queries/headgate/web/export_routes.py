@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from headgate.queries import ReportError
-from headgate.queries.export import extract
+from headgate.queries.export import extract, kept_since
 from headgate.queries.window import window, zone_of
 from headgate.web.exports import Job, plain
 
@@ -116,6 +116,7 @@ def checked(order: Order, store: Store, now: datetime) -> Extract:
         store.tables(),
         service=order.service,
         format_=order.format,
+        kept_since=kept_since(store, now),
     )
 
 

@@ -23,7 +23,7 @@ from headgate.store import StoreError
 from headgate.store.audit import note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from headgate.store import Store
@@ -35,7 +35,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An export and how far it is; `percent` is of rows, `file` the name to download it under."""
+    """An export and how far it is; `percent` is of rows, `file` the name to download it under.
+
+    `notes` are what to know about the rows: what has expired, in which steps they are.
+    """
 
     id: str
     kind: str
@@ -49,6 +52,7 @@ class Job:
     bytes: int = 0
     percent: float = 0.0
     error: str | None = None
+    notes: Sequence[str] = ()
 
     @property
     def file(self) -> str:
@@ -92,7 +96,8 @@ class ExportJobs:
         now = self._clock()
         window = extract.window
         job = Job(
-            self._new_id(), extract.kind, extract.format, iso(window.since), iso(window.until), "queued", iso(now)
+            self._new_id(), extract.kind, extract.format, iso(window.since), iso(window.until), "queued", iso(now),
+            notes=list(extract.notes),
         )  # fmt: skip
         with self._lock:
             if self._thread is None:

@@ -2,15 +2,19 @@
 
 Fields are columns (`Timestamp`), nested columns (`Events.Name`) or one key of a map (`SpanAttributes.http.route`).
 Rows that were sampled keep their `Weight`, so that sums stay right: it is exported unless fields are named.
+
+`usage` is the finest of its tables that still has the whole window. What a table no longer has is said in `notes`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from headgate.queries.errors import ReportError, choices, guess
+from headgate.queries.tier import TIERS
 from headgate.queries.window import Window
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ KINDS: Mapping[str, Kind] = {
     "exponential-histograms": Kind("otel_metrics_exponential_histogram", "TimeUnix"),
     "summaries": Kind("otel_metrics_summary", "TimeUnix"),
     "usage": Kind("usage_minute", "Time", "DateTime('UTC')"),
+    "usage-minute": Kind("usage_minute", "Time", "DateTime('UTC')"),
     "usage-quarter": Kind("usage_quarter", "Time", "DateTime('UTC')"),
     "usage-day": Kind("usage_day", "Time", "DateTime('UTC')"),
     "users": Kind("user_hour", "Time", "DateTime('UTC')"),
@@ -66,6 +71,7 @@ class Extract:
     window: Window
     service: str
     format: str
+    notes: tuple[str, ...] = ()
 
     def parameters(self, part: Window) -> dict[str, str]:
         """Return the parameters for a part of the window."""
@@ -134,19 +140,54 @@ def extract(
     *,
     service: str = "",
     format_: str = "csv",
+    kept_since: Mapping[str, datetime] = MappingProxyType({}),
 ) -> Extract:
-    """Check a request; `schema` has the type of each column of each table. Raises ReportError."""
+    """Check a request; `schema` has the type of each column of each table, `kept_since` what they still have.
+
+    Raises ReportError.
+    """
     if kind not in KINDS:
         raise ReportError(f"there is nothing to export called {kind!r}{guess(kind, KINDS)}")
     if format_ not in FORMATS:
         raise ReportError(
             f"format {format_!r} is not possible; choose one of: {choices(format_, FORMATS)}"
         )
-    columns = schema.get(KINDS[kind].table)
+    notes: list[str] = []
+    if kind == "usage":
+        kind, window = _finest(window, schema, kept_since, notes)
+    table = KINDS[kind].table
+    columns = schema.get(table)
     if not columns:
-        raise ReportError(f"this store has no {kind}: the table {KINDS[kind].table} does not exist")
+        raise ReportError(f"this store has no {kind}: the table {table} does not exist")
     chosen = tuple(_field(name, kind, columns) for name in (fields or columns))
-    return Extract(kind, chosen, window, service, format_)
+    if window.since < (kept := kept_since.get(table, window.since)):
+        notes.append(f"{table} keeps rows since {_minute(kept)}: older ones have expired")
+    return Extract(kind, chosen, window, service, format_, tuple(notes))
+
+
+def _finest(
+    window: Window,
+    schema: Mapping[str, Mapping[str, str]],
+    kept_since: Mapping[str, datetime],
+    notes: list[str],
+) -> tuple[str, Window]:
+    """Return the kind of the finest table of usage that has the whole window, and that in the table's steps."""
+    there = [tier for tier in TIERS["usage"] if tier.table in schema] or [TIERS["usage"][0]]
+    whole = [tier for tier in there if kept_since.get(tier.table, window.since) <= window.since]
+    tier = (whole or there[-1:])[0]
+    kind = next(n for n, kind in KINDS.items() if kind.table == tier.table and n != "usage")
+    finer = there[: there.index(tier)]
+    if not finer:
+        return kind, window
+    notes.append(
+        f"{finer[-1].table} keeps rows since {_minute(kept_since[finer[-1].table])}: this is {tier.table},"
+        f" in steps of {tier.step}"
+    )
+    return kind, window.aligned(tier.step)
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _field(name: str, kind: str, columns: Mapping[str, str]) -> Field:
