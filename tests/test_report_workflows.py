@@ -188,6 +188,20 @@ def test_keys_too_many_for_a_table_are_counted_alike(keys: list[int], minimum: i
     assert numbers().tolist() == expected_numbers().tolist()
 
 
+def test_uses_whose_step_has_no_name_yet_are_left_out() -> None:
+    """Uses that came in after the names of steps were read change nothing, and are not taken for another step."""
+    drawn = [(actor, True, minute, 101, True, 0) for actor in (1, 2) for minute in (0, 10)]
+    given = given_columns(drawn)
+    late = given_columns([*drawn, (1, True, 5, 8, True, 0), (3, True, 0, 200, False, 0)])
+    whole = reduced("workflows", given, WINDOW)
+    assert whole["rows"]
+    assert reduced("workflows", {**given, "uses": late["uses"]}, WINDOW) == whole
+    assert (
+        reduced("workflows", {**given, "steps": given["steps"].chosen(slice(0))}, WINDOW)["rows"]
+        == []
+    )
+
+
 def test_order_matters_to_a_pattern() -> None:
     """The path a, b is not b, a, however often both are used (PIT-R2-01)."""
     drawn = [(i, False, 0, 101, True, 0) for i in range(3)]

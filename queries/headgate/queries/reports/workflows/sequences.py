@@ -46,12 +46,22 @@ class Sequences:
 
 
 def arrange(uses: Columns, steps: Columns, gap_ns: int, *, merge_repeats: bool) -> Sequences:
-    """Order uses by session, time and, at the same instant, by name; cut users without session ids at gaps."""
+    """Order uses by session, time and, at the same instant, by name; cut users without session ids at gaps.
+
+    A use that came in between two statements, so that its step has no name yet, is left out.
+    """
     labels, known, number = _labels(steps)
+    key = uses["step"].astype(np.uint64)
+    place = np.searchsorted(
+        known[:-1], key
+    )  # larger ones get the last place: always one that exists
+    has_name = known[place] == key if known.size else np.zeros(key.size, bool)
+    if not has_name.all():
+        uses, place = uses.chosen(has_name), place[has_name]
     if not uses.rows:
         none = np.empty(0, np.int64)
         return Sequences(none, none, none, none, np.empty(0, bool), labels, 1, True)
-    step = number[np.searchsorted(known, uses["step"].astype(np.uint64))]
+    step = number[place]
     actor, named = uses["session"].astype(np.uint64), uses["named"].astype(bool)
     time_ns, duration = uses["time_ns"].astype(np.int64), uses["duration_ns"].astype(np.int64)
     well = uses["well"].astype(bool)
