@@ -98,6 +98,56 @@ def test_top_values_of_dimensions(store: Store) -> None:
     assert listed(" a,,b ,a") == ["a", "b"]
 
 
+def test_groups_of_another_source_say_so(store: Store) -> None:
+    """An attribute that is known for seven days has a note beside thirty days of calls; one that nothing has, too."""
+    add_spans(store, [{"ResourceAttributes": {"team": "a"}}])
+    at = NOW - timedelta(days=1)
+    row = [at, "shop", "buy", "Server", True, "ok", 3, 3.0]
+    names = [
+        "Time",
+        "ServiceName",
+        "Operation",
+        "Kind",
+        "Entry",
+        "Outcome",
+        "Calls",
+        "CallsAdjusted",
+    ]
+    for table in ("usage_quarter", "usage_day"):
+        store.client().insert(table, [row], column_names=names)
+    found = run("context", store, now=NOW, since="30d", dimensions="team,nothing")
+    assert found.summary.calls.value == 3
+    notes = found.source.notes
+    assert "team: raw spans are kept for 7 days: older ones may be missing" in notes
+    assert any(note.startswith("nothing: no use between") for note in notes)
+    assert run("context", store, now=NOW, since="30d").source.notes == ()
+
+
+def test_usual_dimensions_are_listed_where_they_are_counted(store: Store) -> None:
+    """Project, file type and agent come without being asked for (DIST-01), from their rollups, if there are any."""
+    at = NOW - timedelta(hours=1)
+    rows = [
+        [at, name, value, "shop", "Server", "ok", n, float(n)]
+        for name, value, n in (("project", "blue", 5), ("agent", "bot", 2), ("source", "web", 9))
+    ]
+    names = [
+        "Time",
+        "Dimension",
+        "Value",
+        "ServiceName",
+        "Kind",
+        "Outcome",
+        "Calls",
+        "CallsAdjusted",
+    ]
+    store.client().insert("dimension_quarter", rows, column_names=names)
+    found = run("context", store, now=NOW, since="3h").summary
+    assert [(v.dimension, v.value, v.calls.value) for v in found.top] == [
+        ("project", "blue", 5),
+        ("agent", "bot", 2),
+    ]
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcdef"), st.integers(0, 6), st.integers(0, 23), st.booleans()),

@@ -413,6 +413,31 @@ def test_a_dimension_is_answered_from_its_own_rollup(store: Store) -> None:
     assert users == {"blue": 1}
 
 
+def test_sessions_and_sizes_by_dimension_are_of_its_calls(store: Store) -> None:
+    """What calls without a value of the dimension had in sessions and sizes is not said of those with one."""
+    at = NOW.replace(minute=0, second=0) - timedelta(hours=1)
+    row = [at, "project", "blue", "shop", "Server", "ok", 1, 1.0, 1e6, 1e12, 10**6, 10**6, {640: 1}]
+    store.client().insert("dimension_quarter", [row], column_names=DIMENSION)
+    span(store, SpanAttributes={"headgate.project": "blue", "session.id": "a"})
+    for name in "bcd":
+        span(store, SpanAttributes={"session.id": name, "headgate.array.size": "500"})
+    summary = run("usage", store, now=NOW, since="3h", by="project").summary
+    assert (summary.calls.value, summary.sessions.value) == (1, 1)
+    assert summary.mean_array_size is None
+
+
+def test_what_is_counted_by_must_be_had(store: Store) -> None:
+    """`by` what no use has is refused with what may have been meant; of a dimension nothing is counted, and told."""
+    span(store, SpanAttributes={"region": "eu"}, ResourceAttributes={"zone": "z"})
+    for wrong, meant in (("regoin", "region"), ("zon", "zone"), ("projekt", "project")):
+        with pytest.raises(ReportError, match=f"value of '{wrong}', did you mean '{meant}'"):
+            run("usage", store, now=NOW, since="3h", by=wrong)
+    answer = run("usage", store, now=NOW, since="3h", by="project")
+    assert any("has a value of 'project'" in note for note in answer.source.notes)
+    assert run("usage", store, now=NOW, since="3h", by="region").source.notes == ()
+    assert run("usage", store, now=NOW, since="3h", until="2h", by="regoin").rows == ()
+
+
 def test_people_by_dimension_are_found_by_its_attributes(store: Store) -> None:
     """Users beside a rollup are those of the attributes that define the dimension, in their order."""
     at = NOW.replace(minute=0, second=0) - timedelta(hours=1)

@@ -77,12 +77,14 @@ class SteppedParams(Params):
 class Ask:
     """A question beside the report's own: the same statements for another window or other parameters.
 
-    Only those of `queries` are run, all when None.
+    Only those of `queries` are run, all when None. With `counted_only` it is asked only where `by` is a dimension that
+    is counted from all traffic; else its columns are missing.
     """
 
     window: Window
     params: Params
     queries: tuple[str, ...] | None = None
+    counted_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from pydantic import TypeAdapter, ValidationError
 
 from headgate.queries.answer import Answer
 from headgate.queries.catalog import Entry, entry
 from headgate.queries.columns import Columns, columns_of
 from headgate.queries.declaration import Ask, Context, Params, Reduced
-from headgate.queries.errors import ReportError, choices
+from headgate.queries.errors import ReportError
+from headgate.queries.params import own, params_of
 from headgate.queries.periods import Periods, natural_step, periods
 from headgate.queries.source import Source, choose, sql
 from headgate.queries.stored import answers, possible, stored
 from headgate.queries.tier import DIMENSION_TIERS
-from headgate.queries.unknown import refuse_unknown
+from headgate.queries.unknown import nothing_has_it, refuse_unknown, unknown_attribute
 from headgate.queries.window import ALL_TIME, window, zone_of
 from headgate.store import NoData, StoreError
 from headgate.store.dimension import attributes_of, read_dimensions
@@ -58,7 +58,7 @@ def answer(
     cannot be asked so, NoData for a database without any tables.
     """
     report = entry(name)
-    params = _params(
+    params = params_of(
         report, {"service": service, "operation": operation, "where": where or {}} | extra
     )
     with _store_errors():
@@ -73,15 +73,22 @@ def answer(
     asked = window(since, until, now, zone_of(params.timezone))
     with _store_errors():
         identity = read_identity(store, tables)
-        dimensions = read_dimensions(store, tables) if params.by else ()
+        dimensions = read_dimensions(store, tables)
     asking = _Asking(store, report, tables, now, identity, dimensions)
     source, grid, columns = asking.answer(Ask(asked, params))
-    beside, people_beside = {}, {}
+    source = asking.told(source, params, columns)
+    beside, people_beside, others = {}, {}, {}
     asks = report.report.asks(params, source.window) if report.report.asks else {}
     for label, ask in asks.items():
+        if ask.counted_only and not asking.is_dimension(ask.params):
+            continue
         other, _, found = asking.answer(ask)
+        if ask.params.by != params.by:
+            other = asking.told(other, ask.params, found, refuse=False)
+        others[label] = other
         beside[label], people_beside[label] = other.window, other.people
         columns |= {f"{label}.{query}": part for query, part in found.items()}
+    source = source.with_notes_of(others)
     reduced = report.report.reduce(
         columns,
         Context(
@@ -141,17 +148,23 @@ class _Asking:
             step = natural_step(ask.window)
         resolution = periods(ask.window, step, zone, params.week_start).resolution
         relations = self.report.relations | {"usage"}
-        by_dimension = self._is_dimension(params)
-        source = self._stored(ask, relations, by_dimension=by_dimension) or choose(
-            self.tables,
-            relations,
-            ask.window,
-            self.now,
-            by_attribute=bool(params.where),
-            by=params.by,
-            by_dimension=by_dimension,
-            resolution=resolution,
-            usage_resolution=min(self.report.report.resolution, resolution),
+        by_dimension = self.is_dimension(params)
+        rows = self._stored(ask, relations)
+        source = (
+            rows
+            if rows and not by_dimension
+            else choose(
+                self.tables,
+                relations,
+                ask.window,
+                self.now,
+                by_attribute=bool(params.where),
+                by=params.by,
+                by_dimension=by_dimension,
+                rows=rows,
+                resolution=resolution,
+                usage_resolution=min(self.report.report.resolution, resolution),
+            )
         )
         if step == "hour" != getattr(params, "step", "day") and source.step >= timedelta(days=1):
             step = "day"  # hours were only the natural choice, and are not in that table any more
@@ -162,20 +175,20 @@ class _Asking:
             columns = self._with_fingerprints(source, params, grid, columns)
         return source, grid, columns
 
-    def _stored(self, ask: Ask, relations: Collection[str], *, by_dimension: bool) -> Source | None:
+    def _stored(self, ask: Ask, relations: Collection[str]) -> Source | None:
         """Return stored uses as the source of a question about attributes, where they answer it."""
         params = ask.params
         asked: list[Collection[str]] = [[key] for key in params.where]
         if params.by is not None:
             asked.append(attributes_of(params.by, self.dimensions, counted=False))
-        if not asked or by_dimension or not possible(self.tables, relations):
+        if not asked or not possible(self.tables, relations):
             return None
         window = {"since": _instant(ask.window.since), "until": _instant(ask.window.until)}
         with _store_errors():
             found = answers(self.store, window, asked)
         return stored(ask.window, self.now, by=params.by is not None) if found else None
 
-    def _is_dimension(self, params: Params) -> bool:
+    def is_dimension(self, params: Params) -> bool:
         """Say whether `by` names a dimension that is counted from all traffic, and nothing else was asked for."""
         if params.by is None or params.where or params.operation:
             return False
@@ -185,6 +198,20 @@ class _Asking:
         text = f"SELECT 1 FROM {table} WHERE Dimension = {{by:String}} LIMIT 1"
         with _store_errors():
             return bool(self.store.client().query(text, parameters={"by": params.by}).result_rows)
+
+    def told(
+        self, source: Source, params: Params, columns: Mapping[str, Columns], *, refuse: bool = True
+    ) -> Source:
+        """Say so in the source where no use has `by`; raises ReportError to `refuse` what is no dimension."""
+        if params.by is None or not source.raw or not nothing_has_it(columns):
+            return source
+        anyone = replace(params, service=None, operation=None, where={})
+        grid = periods(source.window, "day", zone_of("UTC"))
+        known = self.ask(source, sql("attribute_names"), anyone, grid)["name"].tolist()
+        said = unknown_attribute(params.by, source.window, {*known, *dict(self.dimensions)})
+        if refuse and params.by not in dict(self.dimensions):
+            raise ReportError(said)
+        return replace(source, notes=(*source.notes, said.partition(";")[0]))
 
     def _thinned(self, source: Source) -> Source:
         """Return the source with events thinned to the largest threshold of the window."""
@@ -216,6 +243,7 @@ class _Asking:
             "by_attributes": attributes_of(
                 params.by or "", self.dimensions, counted=source.by_dimension
             ),
+            "by_counted": source.by_dimension,
             "timezone": params.timezone,
             "week_start": params.week_start,
             "user_attributes": list(self.identity.user),
@@ -229,7 +257,7 @@ class _Asking:
             "days_since": _instant(days.since),
             "days_until": _instant(days.until),
             **source.relations,
-            **_own(params),
+            **own(params),
         }
         with _store_errors():
             result = self.store.client().query(source.statement(text), parameters=parameters)
@@ -254,33 +282,6 @@ class _Asking:
             else found
             for query, found in columns.items()
         }
-
-
-def _own(params: Params) -> dict[str, Any]:
-    """Return the parameters that the report alone has; what is not given is empty text."""
-    common = {field.name for field in fields(Params)}
-    own = {
-        field.name: getattr(params, field.name)
-        for field in fields(params)
-        if field.name not in common
-    }
-    return {name: "" if value is None else value for name, value in own.items()}
-
-
-def _params(report: Entry, given: Mapping[str, Any]) -> Params:
-    known = [field.name for field in fields(report.report.params)]
-    for name in given:
-        if name not in known:
-            raise ReportError(
-                f"the report {report.name!r} has no parameter {name!r}; it has: {choices(name, known)}"
-            )
-    try:
-        return TypeAdapter(report.report.params).validate_python(dict(given))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"][0].lower() + first["msg"][1:]
-        raise ReportError(f"{place} {first['input']!r} is not possible: {reason}") from error
 
 
 @contextlib.contextmanager

@@ -55,11 +55,8 @@ BESIDE: Mapping[str, tuple[str, str]] = {
 """Relations that have no part in the choice: the table, and the name among raw rows."""
 RAW_KEEP = timedelta(days=7)
 _DAY = timedelta(days=1)
-_PLURAL = {
-    timedelta(days=1): "days",
-    timedelta(hours=1): "hours",
-    timedelta(minutes=15): "quarters",
-}
+_PLURAL = {_DAY: "days", timedelta(hours=1): "hours", timedelta(minutes=15): "quarters"}
+_UNCOUNTED = "what has no value of the dimension is not counted"
 _KEPT = {"usage": "kept_usage", "events": "kept_events"}
 RAW = {"usage": "raw_usage", "users": "raw_users", "events": "raw_events"}
 
@@ -69,8 +66,9 @@ class Source:
     """A choice: the name behind each relation, the window they answer for, and what to tell the reader.
 
     `prelude` is the WITH clause that defines the names. `step` is that of the rows of usage, 0 for raw rows. `raw` says
-    that rows are raw. `events_threshold` is what events are thinned to: they are those of the share `people` of all.
-    `days` are the whole days of UTC of which users are counted by the day; empty where hours are needed.
+    that rows are raw, `provisional` that their fingerprints are keys of `raw_errors` only. `events_threshold` is what
+    events are thinned to: those of the share `people` of all. `days` are the whole days of UTC of which users are
+    counted by the day; empty where hours are needed.
     """
 
     relations: Mapping[str, str]
@@ -80,13 +78,9 @@ class Source:
     notes: tuple[str, ...] = ()
     step: timedelta = timedelta(0)
     raw: bool = False
+    provisional: bool = False
     events_threshold: int = 0
     days: Window | None = None
-
-    @property
-    def provisional(self) -> bool:
-        """Whether fingerprints are keys of `raw_errors` only."""
-        return self.raw and self.name != "events"
 
     @property
     def by_dimension(self) -> bool:
@@ -110,6 +104,12 @@ class Source:
         note = f"events are those of a sample of {share} of all people: what is counted in them is estimated"
         return replace(self, events_threshold=threshold, notes=(*self.notes, note))
 
+    def with_notes_of(self, others: Mapping[str, Source]) -> Source:
+        """Return the same source with what else to know of those that were asked beside it, by their labels."""
+        known = {*self.notes, _UNCOUNTED}
+        more = (f"{name}: {n}" for name, o in others.items() for n in o.notes if n not in known)
+        return replace(self, notes=(*self.notes, *more))
+
     def statement(self, sql: str) -> str:
         """Return a report's statement as it is sent."""
         if not self.prelude:
@@ -128,13 +128,15 @@ def choose(
     by_attribute: bool,
     by: str | None = None,
     by_dimension: bool = False,
+    rows: Source | None = None,
     resolution: timedelta = timedelta(days=1),
     usage_resolution: timedelta | None = None,
 ) -> Source:
     """Choose between rollups and raw rows; `tables` are the columns of each table there is.
 
     `by_attribute` says that rows are filtered by attributes, `by` is the attribute that takes the operation's place,
-    `by_dimension` says that there is a rollup by it, `resolution` is the coarsest step that will do,
+    `by_dimension` says that there is a rollup by it, `rows` is what has the rest then, raw rows unless given.
+    `resolution` is the coarsest step that will do,
     `usage_resolution` that of usage. Raises NoData when the database has neither.
     """
     if not by_attribute and by is None:
@@ -146,7 +148,9 @@ def choose(
     if "otel_traces" in tables:
         raw = _raw(tables, window, now, by)
         if by_dimension and not by_attribute:
-            return _dimension(raw, tables, relations, window, now, usage_resolution or resolution)
+            return _dimension(
+                rows or raw, tables, relations, window, now, usage_resolution or resolution
+            )
         return raw
     raise NoData(
         "the database has no table to report on: send it OpenTelemetry data with `headgate serve`,"
@@ -243,9 +247,10 @@ def _dimension(
         return raw
     usage = sql("dimension_usage").replace("{dimension_table:Identifier}", tier.table)
     rows = set(relations) - {"usage"}
-    notes.append("what has no value of the dimension is not counted")
-    if rows:
-        notes += [f"{' and '.join(sorted(rows))} by dimension are those of raw rows", *raw.notes]
+    notes.append(_UNCOUNTED)
+    if rows and raw.provisional:
+        notes.append(f"{' and '.join(sorted(rows))} by dimension are those of raw rows")
+    notes += raw.notes if rows else ()
     return replace(
         raw,
         relations={**raw.relations, "usage": "dimension_usage"},
@@ -274,7 +279,9 @@ def _raw(
     if "Weight" in tables["otel_traces"] and now - window.since > RAW_KEEP:
         notes = (f"raw spans are kept for {RAW_KEEP.days} days: older ones may be missing",)
     relations = RAW | {relation: name for relation, (_, name) in BESIDE.items()}
-    return Source(relations, window, "otel_traces", defined(made), notes, raw=True)
+    return Source(
+        relations, window, "otel_traces", defined(made), notes, raw=True, provisional=True
+    )
 
 
 def _spans(tables: Mapping[str, Collection[str]]) -> dict[str, str]:

@@ -8,6 +8,8 @@ from headgate.queries.errors import ReportError, guess
 from headgate.queries.window import iso
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from headgate.queries.columns import Columns
     from headgate.queries.declaration import Params
     from headgate.queries.window import Window
@@ -32,3 +34,18 @@ def refuse_unknown(params: Params, window: Window, known: Columns) -> None:
             f"no operation {params.operation!r}{of} was used {when}"
             f"{guess(params.operation, operations)}"
         )
+
+
+def nothing_has_it(columns: Mapping[str, Columns]) -> bool:
+    """Return whether uses were counted by an attribute that none of them has."""
+    told = (part for part in columns.values() if part.rows and "operation" in part)
+    found = [part.chosen(part["whole"] == 0) if "whole" in part else part for part in told]
+    return any(part.rows for part in found) and not any(
+        (part["operation"] != "").any() for part in found
+    )
+
+
+def unknown_attribute(by: str, window: Window, names: Iterable[str]) -> str:
+    """Say that no use in the window has an attribute, and which of `names` may have been meant."""
+    when = f"between {iso(window.since)} and {iso(window.until)}"
+    return f"no use {when} has a value of {by!r}{guess(by, names)}"

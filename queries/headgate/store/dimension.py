@@ -23,6 +23,7 @@ PER_HUNDRED = "/100"
 
 DIMENSIONS: Dimensions = (
     ("project", ("headgate.project", "vcs.repository.name", "service.namespace")),
+    ("agent", ("headgate.agent", "gen_ai.agent.name")),
     ("context_type", ("headgate.context.type",)),
     ("file_type", ("headgate.file.type", "file.extension")),
     ("source", ("headgate.source", "user_agent.name")),

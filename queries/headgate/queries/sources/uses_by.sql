@@ -1,5 +1,6 @@
 -- Every use, with the first value that its attributes by_attributes have, else those of its resource, in the place of the
--- operation; an attribute that ends in /100 is an integer, counted in hundreds: 404 as 4xx.
+-- operation; beside a dimension's own rollup only uses that have one, as there. An attribute that ends in /100 is an
+-- integer, counted in hundreds: 404 as 4xx.
 WITH
     arrayMap(name -> replaceOne(name, '/100', ''), {by_attributes:Array(String)}) AS by_keys,
     arrayMap(key -> if(Attributes[key] != '', Attributes[key], Resource[key]), by_keys) AS by_values,
@@ -12,3 +13,4 @@ WITH
         by_values) AS by_shown
 SELECT * REPLACE (arrayFirst(value -> value != '', by_shown) AS Operation)
 FROM every_use
+WHERE NOT {by_counted:Bool} OR arrayExists(value -> value != '', by_shown)

@@ -19,6 +19,7 @@ from headgate.queries.reports.context.clock import cell_hours
 from headgate.queries.window import Window
 
 PEAK_HOURS = 3
+USUAL = ("project", "file_type", "agent")
 _NAMES = tuple(name.capitalize() for name in WEEKDAYS)
 
 
@@ -28,7 +29,8 @@ class ContextParams(Params):
 
     dimensions: Annotated[
         str,
-        "dimensions or attributes to list the top values of, with commas: project,file_type,user.id",
+        "dimensions or attributes to list the top values of, with commas: project,file_type,user.id; unless"
+        " given, those of project, file_type and agent that are counted",
     ] = ""
     limit: Annotated[int, "at most this many values of each of them", Ge(1)] = 5
 
@@ -49,7 +51,7 @@ class Row:
 class Value:
     """One of the most frequent values of a dimension."""
 
-    dimension: Annotated[str, "`service`, or one of `dimensions`"]
+    dimension: Annotated[str, "`service`, or a dimension"]
     value: Annotated[str, "its value; empty where a call has none"]
     calls: Annotated[Estimate, "uses"]
     share: Annotated[float, "share of all uses that the dimension was counted for"]
@@ -115,10 +117,16 @@ class Summary:
 
 
 def asks(params: ContextParams, window: Window) -> Mapping[str, Ask]:
-    """Ask for each dimension, from its own rollup where there is one."""
+    """Ask for each dimension, from its own rollup where there is one; for the usual ones only there."""
+    wanted = listed(params.dimensions)
     return {
-        name: Ask(window, replace(params, by=name, dimensions=""), ("outcomes",))
-        for name in listed(params.dimensions)
+        name: Ask(
+            window,
+            replace(params, by=name, dimensions=""),
+            ("outcomes",),
+            counted_only=not wanted,
+        )
+        for name in wanted or USUAL
     }
 
 
@@ -137,8 +145,9 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     days = _days(times, lasted) if times.rows else ()
     limit = context.params.limit
     top = _top("service", outcomes, "service", limit)
-    for name in listed(context.params.dimensions):
-        top += _top(name, columns[f"{name}.outcomes"], "operation", limit)
+    for name in listed(context.params.dimensions) or USUAL:
+        if f"{name}.outcomes" in columns:
+            top += _top(name, columns[f"{name}.outcomes"], "operation", limit)
     busiest = sorted(hours, key=lambda hour: (-hour.calls.value, hour.hour))[:PEAK_HOURS]
     summary = Summary(
         calls=calls_of(outcomes),
