@@ -204,6 +204,8 @@ def test_output_goes_to_a_file(data: Path, tmp_path: Path) -> None:
         (["usage", "--where", "color"], "--where 'color' is not possible"),
         (["usage", "--set", "limit=3"], "no parameter 'limit'"),
         (["usage", "--set", "now=3"], "--set now is not possible"),
+        (["usage", "--output", "x.doc"], "a file that ends in .doc is not possible; choose one of"),
+        (["usage", "--format", "csv", "--table", "days"], "table 'days' is not possible"),
         (
             ["usage", "--store", "http://127.0.0.1:1"],
             "--data, --store and --server name several places",
@@ -213,6 +215,13 @@ def test_output_goes_to_a_file(data: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_asked_is_one_sentence(data: Path, arguments: list[str], says: str) -> None:
     """Failures are one sentence on standard error and exit code 2."""
     assert says in said(headgate("report", *arguments, "--data", data))
+
+
+def test_an_export_refuses_an_ending_that_it_cannot_write(data: Path, tmp_path: Path) -> None:
+    """No CSV in a file that is called PDF: the endings there are, and no file."""
+    text = said(headgate("export", "events", "--output", tmp_path / "n.pdf", "--data", data))
+    assert "a file that ends in .pdf is not possible; choose one of" in text
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_data_is_one_sentence_and_makes_nothing(tmp_path: Path) -> None:

@@ -120,6 +120,21 @@ def test_bars_are_as_many_and_as_long_as_records(draw) -> None:
     assert svg(drawing).count('aria-roledescription="bar"') == 3
 
 
+def test_shares_of_different_wholes_are_not_added(draw) -> None:
+    """Bars of two shares of one operation stand beside each other; counts of the same stand on one another."""
+    twice = [
+        {"service": "s", "operation": "o", "outcome": o, "kept_share": 0.9, "calls": 9}
+        for o in ("ok", "error")
+    ]
+    for value, lanes in (("kept_share", 2), ("calls", 1)):
+        (drawing,) = draw(
+            Bars(title="b", category="operation", value=value, color="outcome"), twice
+        )
+        tops = re.findall(r'aria-roledescription="bar" d="M[\d.]+,([\d.]+)', svg(drawing))
+        assert len(tops) == 2
+        assert len(set(tops)) == lanes
+
+
 def test_parts_add_up_to_the_whole(draw) -> None:
     """What exceeds the limit is one part, and shares are of everything."""
     (drawing,) = draw(Share(title="s", category="operation", value="calls", limit=2), OPERATIONS)
@@ -134,6 +149,18 @@ def test_a_missing_value_is_a_gap(draw) -> None:
     (drawing,) = draw(Timeline(title="t", x="date", y=("calls",)), DAYS)
     lines = re.findall(r'aria-roledescription="line mark"[^>]* d="([^"]+)"', svg(drawing))
     assert sum(path.count("M") for path in lines) == 2
+
+
+def test_a_day_that_is_left_out_is_a_gap_too(draw) -> None:
+    """Records that skip a day are not joined across it; months of unlike lengths follow each other."""
+    for days, pieces in (([1, 2, 4, 5], 2), ([1, 2, 3, 4], 1)):
+        records = [{"date": f"2026-03-{day:02}", "calls": day} for day in days]
+        (drawing,) = draw(Timeline(title="t", x="date", y=("calls",)), records)
+        lines = re.findall(r'aria-roledescription="line mark"[^>]* d="([^"]+)"', svg(drawing))
+        assert sum(path.count("M") for path in lines) == pieces
+    months = [{"date": f"2026-{month:02}-01", "calls": 1 + month} for month in range(1, 7)]
+    (drawing,) = draw(Timeline(title="t", x="date", y=("calls",)), months)
+    assert [value["value"] for value in drawing.spec["data"]["values"]] == [2, 3, 4, 5, 6, 7]
 
 
 def test_nothing_is_not_drawn(draw) -> None:

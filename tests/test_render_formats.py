@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -257,6 +258,28 @@ def test_a_browser_draws_every_chart(documents, tmp_path: Path) -> None:
         check=True, capture_output=True, text=True, timeout=120,
     ).stdout  # fmt: skip
     assert shown.count('class="marks"') == len(drawings(documents["errors"])) > 1
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+def test_a_click_on_a_bar_narrows_the_page_to_it(documents, tmp_path: Path) -> None:
+    """Tables keep the rows of the bar's operation, the other rows are hidden, and the page says what it shows."""
+    page = render(documents["usage"], "html").decode()
+    before, _, after = page.rpartition("</body>")
+    click = """<script>setTimeout(() => document.querySelector("#chart1 .mark-rect path")
+        .dispatchEvent(new MouseEvent("click", { bubbles: true })), 2000)</script></body>"""
+    path = tmp_path / "usage.html"
+    path.write_text(before + click + after)
+    shown = subprocess.run(
+        ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
+         "--virtual-time-budget=5000", "--dump-dom", path.as_uri()],
+        check=True, capture_output=True, text=True, timeout=120,
+    ).stdout  # fmt: skip
+    rows = re.findall(r"<tr( hidden[^>]*)?><td>shop</td><td>([^<]*)</td>", shown)
+    assert [(bool(hidden), name) for hidden, name in rows] == [
+        (False, html.escape(NASTY, quote=False)),
+        (True, "pay"),
+    ]
+    assert "show everything" in shown.rpartition("</main>")[0]
 
 
 def test_people_read_times_by_their_clock_and_programs_in_utc(used: Store) -> None:

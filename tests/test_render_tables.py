@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pyarrow.parquet as pq
+import pypdf
 import pytest
 from report_rows import NOW, add_spans
 
@@ -122,6 +123,18 @@ def test_several_windows_are_told_apart(shop: Store) -> None:
     for format_ in ("pdf", "parquet", "svg", "png"):
         with pytest.raises(ReportError, match=f"{format_} holds one window"):
             render(documents, format_)
+
+
+def test_long_tables_say_how_many_more_there_are(shop: Store) -> None:
+    """What people read holds so many rows and counts the rest; what programs read holds all."""
+    document = asked(shop)
+    for format_ in ("table", "md", "html"):
+        text = render(document, format_, rows=1).decode()
+        assert "and 2 more" in text.replace("\\", "")
+        assert "and 2 more" not in render(document, format_).decode()
+    paper = pypdf.PdfReader(io.BytesIO(render(document, "pdf", rows=1)))
+    assert "and2more" in "".join("".join(page.extract_text().split()) for page in paper.pages)
+    assert len(records(render(document, "csv", rows=1))) == 3
 
 
 def test_names_cannot_turn_or_break_a_line(shop: Store) -> None:

@@ -20,7 +20,7 @@ from rich.text import Text
 from headgate.queries import run
 from headgate.queries.render import render
 from headgate.queries.render.paper import pages
-from headgate.queries.render.picture import png
+from headgate.queries.render.picture import as_png
 from headgate.queries.render.vega import drawings
 from headgate.store import embedded_store, migrate
 
@@ -84,14 +84,16 @@ def main() -> None:
             terminal(name, render(document, "table", color=True).decode())
         for name, question in CHARTS.items():
             document = run(name, store, now=END, **question).to_dict()
-            for number, drawing in enumerate(drawings(document)[:CHARTS_EACH], 1):
-                (HERE / f"chart-{name}-{number}.png").write_bytes(png(drawing))
+            for number in range(1, min(CHARTS_EACH, len(drawings(document))) + 1):
+                (HERE / f"chart-{name}-{number}.png").write_bytes(as_png(document, chart=number))
         document = run("errors", store, now=END, since="14d").to_dict()
         (HERE / "paper-errors.png").write_bytes(pages(document, ppi=72)[0])
         if shutil.which("chromium"):
             page = render(document, "html")
             photograph(page, "page-errors.png", dark=False, width=1200)
             photograph(page, "page-errors-dark.png", dark=True, width=1200)
+            document = run("summary", store, now=END, since="7d", service="service-1").to_dict()
+            photograph(render(document, "html"), "page-summary.png", dark=False, width=1200)
         store.close()
 
 

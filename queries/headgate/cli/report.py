@@ -84,6 +84,14 @@ def report(
             " summary such as timeline; docs/reference/reports.md has those of each report.",
         ),
     ] = "",
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Show at most this many rows of each table, 0 for all; 50 in tables, 100 in pdf and 300 in html"
+            " unless given. json, csv, xlsx and parquet hold all.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write to this file instead of the terminal.")
     ] = None,
@@ -136,7 +144,7 @@ def report(
         _document(Place(store, data or [], server, token), name, question | own | {"since": begin})
         for begin in since or [DEFAULT_SINCE]
     ]
-    _write(documents, written, output, chart, table)
+    _write(documents, written, output, {"chart": chart, "table": table, "rows": rows})
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +202,7 @@ def _text(value: str) -> str:
 
 
 def _write(
-    documents: list[dict[str, Any]], format_: str, output: Path | None, chart: int, table: str
+    documents: list[dict[str, Any]], format_: str, output: Path | None, options: dict[str, Any]
 ) -> None:
     """Write one answer, or several: as JSON an array, else as the format holds several."""
     terminal = output is None and sys.stdout.isatty()
@@ -202,7 +210,7 @@ def _write(
         raise ReportError(f"{format_} is nothing for a terminal: name a file with --output FILE")
     width = max(shutil.get_terminal_size().columns, _NARROWEST)
     color = terminal and "NO_COLOR" not in os.environ
-    data = render(documents, format_, width=width, color=color, chart=chart, table=table)
+    data = render(documents, format_, width=width, color=color, **options)
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

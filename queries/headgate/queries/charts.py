@@ -36,7 +36,10 @@ class Timeline(Chart):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bars(Chart):
-    """Horizontal bars, the `limit` longest first, or all in their order when `sort` is False; `color` colours them."""
+    """Horizontal bars, the `limit` longest first, or all in their order when `sort` is False; `color` colours them.
+
+    `domain` are the ends of the axis where they mean something; a `log` axis begins at half the shortest bar.
+    """
 
     category: str
     value: str
@@ -44,6 +47,7 @@ class Bars(Chart):
     sort: bool = True
     limit: int = 20
     log: bool = False
+    domain: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

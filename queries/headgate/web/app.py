@@ -96,6 +96,7 @@ def create_app(
             "width": _whole("width", question.pop("width", "80"), _MAX_WIDTH),
             "chart": _whole("chart", question.pop("chart", "1"), _MAX_WIDTH),
             "table": question.pop("table", ""),
+            "rows": _rows(question.pop("rows", "")),
         }
         name = request.path_params["name"]
         made = await in_pool(lambda: answer(name, format_, options, question))
@@ -162,6 +163,12 @@ def _whole(name: str, text: str, most: int) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= most:
         raise ReportError(f"{name} {text!r} is not possible: write a number from 1 to {most}")
     return int(text)
+
+
+def _rows(text: str) -> int | None:
+    if text and not text.isdecimal():
+        raise ReportError(f"rows {text!r} is not possible: write a whole number; 0 shows all")
+    return int(text) if text else None
 
 
 async def _failure(_: Request, error: Exception) -> Response:

@@ -48,8 +48,10 @@ FORMATS = {
 
 _FOR_PROGRAMS = {"csv", "parquet"}
 _OPTIONS = {
-    "table": ("width", "color"), "csv": ("table",), "parquet": ("table",), "svg": ("chart",), "png": ("chart",),
+    "table": ("width", "color", "rows"), "md": ("rows",), "html": ("rows",), "pdf": ("rows",),
+    "csv": ("table",), "parquet": ("table",), "svg": ("chart",), "png": ("chart",),
 }  # fmt: skip
+_MOST_ROWS = {"table": 50, "md": 50, "pdf": 100, "html": 300}
 _TOGETHER = {"csv", "html", "xlsx"}  # one file that holds several answers
 _AFTER_EACH_OTHER = {"table", "md"}
 
@@ -74,13 +76,16 @@ def render(
     color: bool = False,
     chart: int = 1,
     table: str = "",
+    rows: int | None = None,
 ) -> bytes:
     """Return one or several answers of one report in a format; text is UTF-8 and ends with a newline.
 
     `width` and `color` matter to tables only, `chart` (the number of the chart, from 1) to pictures only, and `table`
-    (`rows`, `summary`, or a list of the summary) to CSV and Parquet only. Raises ReportError for a format that there
-    is not, whose libraries are not installed, or that can hold one answer only, and for a chart or a table that there
-    is not.
+    (`rows`, `summary`, or a list of the summary) to CSV and Parquet only. What people read holds at most `rows` rows of
+    each table and says how many more there are; 0 is all, None what suits the format.
+
+    Raises ReportError for a format that there is not, whose libraries are not installed, or that can hold one answer
+    only, and for a chart or a table that there is not.
     """
     known = FORMATS[format_of("", format_, "")]
     documents = [documents] if isinstance(documents, dict) else list(documents)
@@ -89,7 +94,8 @@ def render(
     if format_ == "json":
         shown: Any = documents[0] if len(documents) == 1 else documents
         return json.dumps(shown, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-    given = {"width": width, "color": color, "chart": chart, "table": table}
+    given: dict[str, Any] = {"width": width, "color": color, "chart": chart, "table": table}
+    given["rows"] = _MOST_ROWS.get(format_, 0) if rows is None else rows
     options = {name: given[name] for name in _OPTIONS.get(format_, ())}
     if len(documents) > 1 and format_ not in _TOGETHER | _AFTER_EACH_OTHER:
         several = ", ".join(["json", *sorted(_TOGETHER | _AFTER_EACH_OTHER)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.queries.render.channels import Spec, band_colors, format_of, quantity
-from headgate.queries.render.table import title
+from headgate.queries.render.wording import title
 
 if TYPE_CHECKING:
     from headgate.queries.charts import Gauge

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headgate.queries.render.readable import named
-from headgate.queries.render.table import title
+from headgate.queries.render.wording import title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +23,7 @@ _BANDS = {
 }  # fmt: skip
 _NEUTRAL = "#8a94a3"
 _VERDICTS = {
+    "healthy": GOOD, "slow": SLOW,
     "better": GOOD, "worse": BAD, "no clear difference": _NEUTRAL, "not tested": "#c4cad3",
 }  # fmt: skip
 _COUNTS = ("calls", "count", "users", "sessions", "users_affected")
@@ -32,7 +33,7 @@ def quantity(field: str, **more: Any) -> Spec:
     """Return the channel of a quantitative field, with its unit and format."""
     shown = f"{title(field)} (ms)" if field.endswith("_ms") else title(field)
     axis: Spec = {"labelOverlap": True, "tickCount": 8}
-    if field.endswith(("_rate", "share", "probability", "relative_error")):
+    if is_share(field):
         axis["format"] = "%"
     elif field.endswith(_COUNTS):
         axis["tickMinStep"] = 1
@@ -41,7 +42,12 @@ def quantity(field: str, **more: Any) -> Spec:
 
 def format_of(field: str) -> str:
     """Return how a tooltip writes a field."""
-    return ".1%" if field.endswith(("_rate", "share", "probability", "relative_error")) else ",.4~g"
+    return ".1%" if is_share(field) else ",.4~g"
+
+
+def is_share(field: str) -> bool:
+    """Return whether a field holds parts of one."""
+    return field.endswith(("_rate", "share", "probability", "relative_error"))
 
 
 def tooltips(*fields: str) -> list[Spec]:
@@ -102,7 +108,9 @@ def labels(records: Sequence[Mapping[str, Any]], category: str) -> Callable[[Any
 
 def word(field: str, value: Any) -> str:
     """Return a value that names something as text: one text a value, so that colours and places find it."""
-    return title(value) if field == "metric" else named(str(value))
+    if field == "metric":
+        return title(value)
+    return named(str(value).capitalize() if field.endswith("weekday") else str(value))
 
 
 def band_colors(words: Sequence[str]) -> list[str]:

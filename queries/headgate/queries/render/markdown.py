@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-def as_markdown(document: Mapping[str, Any]) -> str:
+def as_markdown(document: Mapping[str, Any], rows: int = 0) -> str:
     """Return the answer as text."""
-    return "\n".join(_lines(document)) + "\n"
+    return "\n".join(_lines(document, rows)) + "\n"
 
 
-def _lines(document: Mapping[str, Any]) -> Iterator[str]:
-    parts = sections(document)
+def _lines(document: Mapping[str, Any], rows: int) -> Iterator[str]:
+    parts = sections(document, rows)
     yield from (f"# {parts.name}", "", _escape(parts.question), "", f"*{_escape(parts.heading)}*")
     for note in parts.notes:
         yield from ("", f"> {_escape(note)}.")
@@ -27,6 +27,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"| {_escape(name)} | {_escape(value)} |" for name, value, _ in parts.numbers)
     for sheet in parts.sheets:
         yield from ("", f"## {_escape(sheet.title)}", "", *_table(sheet))
+        if sheet.more:
+            yield from ("", f"*{_escape(sheet.more)}*")
     for line in parts.estimated:
         yield from ("", f"*{_escape(line)}*")
 

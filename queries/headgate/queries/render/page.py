@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 MOST_ROWS = 30  # of each table in a notebook
 
 
-def as_page(*documents: Mapping[str, Any]) -> str:
+def as_page(*documents: Mapping[str, Any], rows: int = 0) -> str:
     """Return the page, with one answer below the other where there are several."""
     answers: list[dict[str, Any]] = []
     specs: list[Any] = []
     for document in documents:
         found = drawings(document)
         charts = [{"title": d.title, "id": n} for n, d in enumerate(found, len(specs))]
-        answers.append({"parts": sections(document), "charts": charts})
+        leads = any("of" in value for d in found for value in _values(d.spec))
+        answers.append({"parts": sections(document, rows), "charts": charts, "leads": leads})
         specs += [drawing.spec for drawing in found]
     shown = documents[0] if len(documents) == 1 else documents
     return _template("page").render(
@@ -38,6 +39,11 @@ def as_page(*documents: Mapping[str, Any]) -> str:
         data=_in_script({"charts": specs, "document": shown}),
         script=bundle() if specs else "",
     )
+
+
+def _values(spec: Mapping[str, Any]) -> list[Any]:
+    data = spec.get("data")
+    return data["values"] if isinstance(data, dict) else []
 
 
 @functools.cache

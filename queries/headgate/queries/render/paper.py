@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from headgate.queries.render.picture import pdf
 from headgate.queries.render.sections import sections
-from headgate.queries.render.vega import drawings
+from headgate.queries.render.vega import Drawing, drawings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+COLUMN = 340  # pixels of a chart without its axes, half a page
 
-def as_paper(document: Mapping[str, Any]) -> bytes:
+
+def as_paper(document: Mapping[str, Any], rows: int = 0) -> bytes:
     """Return the PDF."""
-    made = _set(document, format="pdf")
+    made = _set(document, rows, format="pdf")
     if not isinstance(made, bytes):
         raise TypeError("a PDF is one file")
     return made
@@ -27,17 +29,17 @@ def as_paper(document: Mapping[str, Any]) -> bytes:
 
 def pages(document: Mapping[str, Any], *, ppi: float) -> list[bytes]:
     """Return the pages as PNG, of so many pixels an inch."""
-    made = _set(document, format="png", ppi=ppi)
+    made = _set(document, 0, format="png", ppi=ppi)
     return made if isinstance(made, list) else [made]
 
 
-def _set(document: Mapping[str, Any], **options: Any) -> bytes | list[bytes]:
+def _set(document: Mapping[str, Any], rows: int, **options: Any) -> bytes | list[bytes]:
     import typst
 
-    content = dataclasses.asdict(sections(document))
-    found = drawings(document)
+    content = dataclasses.asdict(sections(document, rows))
+    found = [_narrow(drawing) for drawing in drawings(document)]
     content["charts"] = [
-        {"title": drawing.title, "file": f"chart{number}.pdf"}
+        {"title": drawing.title, "file": f"chart{number}.pdf", "wide": drawing.vega}
         for number, drawing in enumerate(found)
     ]
     text = files("headgate.queries.render").joinpath("paper.typ").read_text(encoding="utf-8")
@@ -49,3 +51,10 @@ def _set(document: Mapping[str, Any], **options: Any) -> bytes | list[bytes]:
             (root / f"chart{number}.pdf").write_bytes(pdf(drawing))
         made: bytes | list[bytes] = typst.compile(root / "paper.typ", root=root, **options)
     return made
+
+
+def _narrow(drawing: Drawing) -> Drawing:
+    """Return a drawing as wide as a column, where its text is as large as the paper's; Vega's own layout stays."""
+    if drawing.vega:
+        return drawing
+    return dataclasses.replace(drawing, spec={**drawing.spec, "width": COLUMN})

@@ -12,15 +12,14 @@ from headgate.queries.catalog import entry
 from headgate.queries.declaration import described
 from headgate.queries.render.table import (
     NOT_SHOWN,
-    cell,
     heading,
     is_numeric,
+    left_out,
     legend,
     nothing,
-    show,
-    title,
 )
 from headgate.queries.render.tables import is_empty
+from headgate.queries.render.wording import cell, moment, title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,11 +35,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table: headers with what they mean, and rows of cells."""
+    """A table: headers with what they mean, and rows of cells; `more` counts the rows that are left out."""
 
     title: str
+    fields: tuple[str, ...]
     headers: tuple[tuple[Cell, str], ...]
     rows: tuple[tuple[Cell, ...], ...]
+    more: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +59,31 @@ class Sections:
     generated_at: str
 
 
-def sections(document: Mapping[str, Any]) -> Sections:
-    """Cut a document; numbers are (title, value, meaning)."""
+def sections(document: Mapping[str, Any], rows: int = 0) -> Sections:
+    """Cut a document; numbers are (title, value, meaning), tables at most so many rows long (0: all)."""
     report = entry(document["report"]).report
     summary = document["summary"]
     tables = {n: document["rows"] if n == "rows" else summary[n] for n in report.tables}
     meanings = {name: meaning for name, (_, meaning) in described(report.summary).items()}
-    uncertain = summary.get("uncertainty", {})
     return Sections(
         name=document["report"],
         question=report.question,
         heading=heading(document),
         notes=tuple(summary["notes"]),
         numbers=tuple(
-            (title(name), show(name, value, uncertain.get(name)), meanings.get(name, ""))
+            (title(name), cell(name, summary), meanings.get(name, ""))
             for name, value in summary.items()
             if name not in NOT_SHOWN and value is not None and not isinstance(value, list)
         ),
         sheets=tuple(
-            _sheet(document["report"] if name == "rows" else title(name), rows, report.tables[name],
-                   _meanings(report, name))
-            for name, rows in tables.items()
-            if rows
+            _sheet(document["report"] if name == "rows" else title(name), records, report.tables[name],
+                   _meanings(report, name), rows)
+            for name, records in tables.items()
+            if records
         ),
         estimated=() if document["exact"] else tuple(legend(document)),
         empty=nothing(document) if is_empty(document) else "",
-        generated_at=document["generated_at"],
+        generated_at=moment(document["generated_at"], document["params"]["timezone"]),
     )  # fmt: skip
 
 
@@ -96,11 +96,18 @@ def _meanings(report: Any, name: str) -> dict[str, str]:
 
 
 def _sheet(
-    name: str, rows: list[dict[str, Any]], columns: tuple[str, ...], meanings: dict[str, str]
+    name: str,
+    records: list[dict[str, Any]],
+    columns: tuple[str, ...],
+    meanings: dict[str, str],
+    most: int,
 ) -> Sheet:
-    numeric = {column: is_numeric(rows, column) for column in columns}
+    numeric = {column: is_numeric(records, column) for column in columns}
+    shown = records[:most] if most else records
     return Sheet(
         name,
+        columns,
         tuple((Cell(title(c), numeric[c]), meanings.get(c, "")) for c in columns),
-        tuple(tuple(Cell(cell(c, row), numeric[c]) for c in columns) for row in rows),
+        tuple(tuple(Cell(cell(c, row), numeric[c]) for c in columns) for row in shown),
+        left_out(len(records) - len(shown)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from headgate.queries.render.channels import (
     unit_of,
     word,
 )
-from headgate.queries.render.table import title
+from headgate.queries.render.wording import title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 HEIGHT = 240
 MOST_DOTS = 60  # beyond so many points only those are drawn that no line joins
 _MOST_TICKS, _MONTH_DAYS, _YEAR_DAYS = 8, 31, 300
+_DATE = len("2026-01-01")
+_NEXT = 1.5  # steps to what follows directly: months are 28 to 31 days
 CUT = "dashed: a period that is not whole"
 _BREAK = "break-paths-show-domains"
 
@@ -122,7 +124,24 @@ def _lines(
                  "series": label, "value": record[field], "low": low, "high": high,
                  "cut": place in cut, "mark": bool(chart.marks and record[chart.marks])}
             )  # fmt: skip
-    return lines
+    dates = not numbered and all(len(str(record[chart.x])) == _DATE for record in records)
+    return {label: _broken(line) for label, line in lines.items()} if dates else lines
+
+
+def _broken(line: Sequence[Spec]) -> list[Spec]:
+    """Return a line of dates with a gap wherever a period is left out, so that nothing is drawn across it."""
+    at = [datetime.fromisoformat(value["at"]) for value in line]
+    step = min((later - earlier for earlier, later in pairwise(at)), default=timedelta(0))
+    found = [line[0]]
+    for place, value in enumerate(line[1:], 1):
+        missing = at[place - 1] + step
+        if at[place] - at[place - 1] > _NEXT * step:
+            known = {"at": f"{missing:%Y-%m-%dT%H:%M:%S}Z", "shown": f"{missing:%Y-%m-%d}"}
+            found.append(
+                {**value, **known, "value": None, "low": None, "high": None, "mark": False}
+            )
+        found.append(value)
+    return found
 
 
 def _points(lines: Mapping[str, Sequence[Spec]], both: Spec, tips: list[Spec]) -> list[Spec]:

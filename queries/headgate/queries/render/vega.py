@@ -28,6 +28,7 @@ from headgate.queries.render.channels import (
     Spec,
     colors,
     format_of,
+    is_share,
     labels,
     meaning,
     quantity,
@@ -37,8 +38,8 @@ from headgate.queries.render.channels import (
     word,
 )
 from headgate.queries.render.sankey import sankey
-from headgate.queries.render.table import title
 from headgate.queries.render.timeline import span, timeline
+from headgate.queries.render.wording import title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 WIDTH, HEIGHT, BAR = 640, 240, 20
 _OTHER = "other"
+_SERVICE = "service"
 _LETTERS = 90  # of labels side by side under a chart; longer ones are set aslant
 _DECADE = 10
 
@@ -100,19 +102,23 @@ def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec | None:
         {
             "category": label(r),
             "value": r[chart.value],
+            "of": {f: word(f, r[f]) for f in (_SERVICE, chart.category) if f in r},
             **({"color": word(chart.color, r[chart.color])} if chart.color else {}),
         }
         for r in kept
     ]
     order = list(dict.fromkeys(value["category"] for value in values))
     number = quantity(chart.value)
-    if chart.log:
-        number["scale"] = {"type": "symlog"}
-        number["axis"]["labelOverlap"] = True
+    least = min(value["value"] for value in values)
+    if chart.log and least > 0:
+        number["scale"] = {"type": "log", "domainMin": least / 2, "nice": False}
+    if chart.domain:
+        number["scale"] = {"domain": list(chart.domain), "nice": False}
     encoding: Spec = {
         "y": {"field": "category", "type": "nominal", "sort": order, "title": None,
               "axis": {"labelLimit": 260}},
         "x": {**number, "field": "value"},
+        **({"x2": {"datum": least / 2}} if chart.log and least > 0 else {}),
         "tooltip": [
             {"field": "category", "title": title(chart.category)},
             {"field": "value", "title": title(chart.value), "format": format_of(chart.value)},
@@ -122,10 +128,14 @@ def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec | None:
         names = list(dict.fromkeys(value["color"] for value in values))
         encoding["color"] = {"field": "color", "type": "nominal", "title": title(chart.color),
                              "scale": colors(names)}  # fmt: skip
+        if is_share(chart.value) and len(order) < len(values):
+            # Shares of different wholes do not add up: beside each other, not on top.
+            encoding["x"]["stack"] = None
+            encoding["yOffset"] = {"field": "color", "type": "nominal", "sort": names}
     else:
         encoding["color"] = {"value": meaning(chart.value) or PALETTE[0]}
     return {"height": {"step": BAR}, "data": {"values": values},
-            "mark": {"type": "bar", "cornerRadiusEnd": 2}, "encoding": encoding}  # fmt: skip
+            "mark": {"type": "bar", "cornerRadiusEnd": 2, "cursor": "pointer"}, "encoding": encoding}  # fmt: skip
 
 
 def _share(chart: Share, records: Sequence[Mapping[str, Any]]) -> Spec | None:

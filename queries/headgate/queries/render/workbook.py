@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from headgate.queries.catalog import entry
-from headgate.queries.charts import Bars, Chart, Share, Timeline
+from headgate.queries.charts import Bars, Chart, Histogram, Scatter, Share, Timeline
 from headgate.queries.declaration import described
 from headgate.queries.render.sections import sections
-from headgate.queries.render.table import title
+from headgate.queries.render.tables import SUMMARY, chosen, tables_of
+from headgate.queries.render.wording import title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +42,11 @@ def as_workbook(*documents: Mapping[str, Any]) -> bytes:
     for number, document in enumerate(documents, 1):
         sheets = _Sheets(book, document, f" ({number})" if len(documents) > 1 else "")
         sheets.overview()
-        for name in entry(document["report"]).report.tables:
+        shown = entry(document["report"]).report.tables
+        for name in [
+            *shown,
+            *(n for n in tables_of(document["report"]) if n not in (*shown, SUMMARY)),
+        ]:
             sheets.table(name)
     book.close()
     return out.getvalue()
@@ -49,7 +54,7 @@ def as_workbook(*documents: Mapping[str, Any]) -> bytes:
 
 def sheet_of(report: str, table: str) -> str:
     """Return the name of a table's sheet; that of rows is the report's, unless another sheet is called so."""
-    taken = {"summary", *entry(report).report.tables} - {"rows"}
+    taken = {*tables_of(report)} - {"rows"}
     return (table if table != "rows" or report in taken else report)[:22]
 
 
@@ -110,13 +115,7 @@ class _Sheets:
 
     def table(self, name: str) -> None:
         """Write one table, in as many sheets as it needs, and the charts that Excel can draw of it."""
-        rows = self._document["rows"] if name == "rows" else self._document["summary"][name]
-        record = (
-            self._report.row
-            if name == "rows"
-            else described(self._report.summary)[name][0].__args__[0]
-        )
-        fields = list(described(record))
+        fields, rows = chosen(self._document, name)
         uncertain = {f for row in rows for f in row.get("uncertainty", {})}
         columns = [
             (f, end) for f in fields for end in (("", "low", "high") if f in uncertain else ("",))
@@ -179,14 +178,18 @@ class _Sheets:
         for chart in charts:
             if isinstance(chart, Timeline) and not chart.series:
                 kind, category, values = "line", chart.x, chart.y
-            elif isinstance(chart, Bars) and not chart.color:
+            elif isinstance(chart, Histogram):
+                kind, category, values = "column", chart.low, (chart.count,)
+            elif isinstance(chart, Scatter):
+                kind, category, values = "scatter", chart.x, (chart.y,)
+            elif isinstance(chart, Bars):
                 kind, category, values = "bar", chart.category, (chart.value,)
             elif isinstance(chart, Share):
                 kind, category, values = "pie", chart.category, (chart.value,)
             else:
                 continue
             drawn = self._book.add_chart({"type": kind})
-            last = min(len(rows), len(rows) if kind == "line" else _CHARTED)
+            last = min(len(rows), _CHARTED if kind in {"bar", "pie"} else len(rows))
             for field in values:
                 drawn.add_series(
                     {"name": title(field),
@@ -197,6 +200,8 @@ class _Sheets:
             drawn.set_size({"width": 720, "height": 300 if kind != "bar" else 120 + 18 * last})
             if kind == "bar":
                 drawn.set_y_axis({"reverse": True})
+            else:
+                drawn.set_x_axis({"name": title(category)})
             if len(values) == 1 and kind != "pie":
                 drawn.set_legend({"none": True})
             drawn.show_blanks_as("gap")

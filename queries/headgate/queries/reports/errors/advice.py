@@ -82,12 +82,16 @@ def _unreliable(ranking: Sequence[Reliability]) -> Iterator[Advice]:
             )
 
 
+def _times(ratio: float) -> str:
+    return "over 1000" if ratio > 1000 else f"{ratio:.3g}"
+
+
 def _concentrated(differences: Sequence[Difference]) -> Iterator[Advice]:
     strong = [d for d in differences if d.odds_ratio_low >= STRONG_ODDS_RATIO]
     for found in strong[:_AT_MOST]:
         yield Advice(
             "concentrated",
-            f"Calls with {found.key}={found.value} have {found.odds_ratio:.3g} times the odds of failing"
+            f"Calls with {found.key}={found.value} have {_times(found.odds_ratio)} times the odds of failing"
             f" ({found.failure_share:.0%} of failures, {found.success_share:.1%} of successes)."
             " Look there first.",
         )

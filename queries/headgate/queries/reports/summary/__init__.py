@@ -29,7 +29,8 @@ from headgate.queries.reports.summary.records import (
     Summary,
     SummaryParams,
 )
-from headgate.queries.uncertain import counted
+from headgate.queries.significance import effective, wilson_low
+from headgate.queries.uncertain import counted, variance_of
 from headgate.queries.window import Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -115,6 +116,9 @@ def _row(
         change_rate=round(calls.value / before - 1, 4) if before else None,
         calls_series=tuple(_per_period(usage, context).tolist()),
         success_rate=rate,
+        error_rate=None if rate is None else round(1 - rate.value, 4),
+        reliability=None if rate is None else _proved(usage, rate.value),
+        mean_ms=mean_ms(found["moments"]),
         p95_ms=p95,
         unique_users=users,
     )
@@ -149,6 +153,13 @@ def _numbers(columns: Mapping[str, Columns], users: Mapping[Any, Estimate]) -> t
 
 def _value(estimate: Estimate | None) -> float:
     return 0.0 if estimate is None else estimate.value
+
+
+def _proved(usage: Columns, rate: float) -> float:
+    calls = usage.sum("calls")
+    # Rows of weight w tell less than w rows would: sum w^2 = sum w (w - 1) + sum w.
+    size = float(effective(calls, variance_of(usage) + calls))
+    return round(float(wilson_low(rate * size, size)), 4)
 
 
 def _p95(buckets: Columns, moments: Columns) -> Estimate | None:
@@ -225,6 +236,14 @@ REPORT = Report(
         ),
         Timeline(title="Calls and failures", table="timeline", x="period", y=("calls", "failures")),
         Bars(title="What is used most", category="operation", value="calls", color="verdict"),
+        Bars(title="How long it takes on average", category="operation", value="mean_ms", log=True),
+        Bars(title="How often it fails", category="operation", value="error_rate"),
+        Bars(
+            title="How reliable it is, as far as its calls prove",
+            category="operation",
+            value="reliability",
+            domain=(0.0, 1.0),
+        ),
         Bars(title="What is slowest", table="slowest", category="operation", value="p95_ms"),
     ),
     reduce=reduce,

@@ -35,6 +35,12 @@ class Row:
     change_rate: Annotated[float | None, "calls against the window before; null without any there"]
     calls_series: Annotated[tuple[float, ...], "calls of each period"]
     success_rate: Annotated[Estimate | None, "share of calls that ended well"]
+    error_rate: Annotated[float | None, "1 - success_rate"]
+    reliability: Annotated[
+        float | None,
+        "the success rate that the calls prove: the lower end of its 95 % interval (REQ-ERR-03)",
+    ]
+    mean_ms: Annotated[Estimate | None, "mean duration; null where there are none"]
     p95_ms: Annotated[Estimate | None, "95th percentile of durations; null where there are none"]
     unique_users: Annotated[Estimate, "distinct users"]
 

@@ -187,8 +187,8 @@ REPORT = Report(
             "sessions",
             "success_rate",
             "mean_ms",
-            "next_step_rate",
             "next_step",
+            "next_step_rate",
         ),
         "transitions": ("source", "target", "count", "share", "mean_gap_ms"),
         "clusters": (
