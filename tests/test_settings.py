@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from headgate.cli.address import join_address, split_address
 from headgate.cli.rules import rules_of
 from headgate.cli.serve import serve
 from headgate.cli.settings import (
     ConfigurationError,
     ServeSettings,
-    join_address,
     load,
-    split_address,
     variable,
 )
 from headgate.cli.settings_page import page

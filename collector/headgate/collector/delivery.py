@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from headgate.collector.decisions import Chosen, Decisions
+from headgate.collector.attempt import Attempt, Delivered
+from headgate.collector.decisions import Decisions
 from headgate.collector.errors import Permanent, Retryable
 from headgate.collector.ledger import Entry, ledger_block, minute_of
 from headgate.collector.plan import Plan, code_version, mark_inserted, read_plan, write_plan
@@ -34,32 +33,10 @@ if TYPE_CHECKING:
     from headgate.collector.quarantine import Quarantine
     from headgate.collector.sampling import Sampler
     from headgate.collector.segment import Segment
-    from headgate.collector.signals import Signal
-    from headgate.collector.states import States
     from headgate.store import Store
 
 log = logging.getLogger(__name__)
 _MOST_READS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What became of a segment's items, by signal."""
-
-    stored: Counter[Signal] = field(default_factory=Counter)
-    rejected: Counter[Signal] = field(default_factory=Counter)
-    sampled_out: Counter[Signal] = field(default_factory=Counter)
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One attempt at a segment, by `rules`: `earlier` is what its plan has chosen, the others grow part by part."""
-
-    rules: Rules
-    earlier: Decisions | None
-    states: States | None
-    delivered: Delivered = field(default_factory=Delivered)
-    chosen: dict[str, Chosen] = field(default_factory=dict)
 
 
 class Delivery:
@@ -162,13 +139,13 @@ class Delivery:
         delivered.stored.subtract(delivered.sampled_out)
         return delivered
 
-    def _begin(self, segment: Segment, planned: Plan | None) -> _Attempt:
+    def _begin(self, segment: Segment, planned: Plan | None) -> Attempt:
         """Start from what the plan has chosen, or where the sampler is now; a plan without choices keeps everything."""
         if planned is None:
             if self._sampler is None:
-                return _Attempt(self._rules, None, None)
+                return Attempt(self._rules, None, None)
             self._sampler.refresh(self._store)
-            return _Attempt(self._rules, None, self._sampler.states)
+            return Attempt(self._rules, None, self._sampler.states)
         rules = self._rules
         try:
             if planned.rules:
@@ -176,14 +153,14 @@ class Delivery:
             earlier = Decisions.from_bytes(planned.sampling) if planned.sampling else None
         except (ValueError, KeyError, TypeError) as error:
             raise _of_another_version(segment) from error
-        return _Attempt(rules, earlier, None if earlier is None else earlier.states)
+        return Attempt(rules, earlier, None if earlier is None else earlier.states)
 
     def _plan(
         self,
         segment: Segment,
         planned: tuple[Plan, int] | None,
         blocks: Sequence[tuple[str, int]],
-        attempt: _Attempt,
+        attempt: Attempt,
     ) -> int:
         """Write the plan down and return 0, or return how many blocks an earlier attempt has inserted by it."""
         sampling = b""
@@ -200,7 +177,7 @@ class Delivery:
         return planned[1] if planned else 0
 
     def _parts(
-        self, name: str, requests: Sequence[Request], entries: Sequence[Entry], attempt: _Attempt
+        self, name: str, requests: Sequence[Request], entries: Sequence[Entry], attempt: Attempt
     ) -> Iterator[tuple[str, list[Block]]]:
         """Process the requests together; where that fails, halve them until the request at fault stands alone."""
         try:
@@ -223,7 +200,7 @@ class Delivery:
         yield name, processed.blocks
 
     def _process(
-        self, name: str, requests: Sequence[Request], entries: Sequence[Entry], attempt: _Attempt
+        self, name: str, requests: Sequence[Request], entries: Sequence[Entry], attempt: Attempt
     ) -> Processed:
         """Process one part by what its plan has chosen; where there is no plan yet, choose."""
         earlier, sampler = attempt.earlier, self._sampler

@@ -19,14 +19,12 @@ from headgate.cli.rules import rules_of
 from headgate.cli.settings import load
 from headgate.store import (
     StoreError,
-    acquire,
     default_data_directory,
-    embedded_store,
     find_server,
     migrate,
     server_store,
 )
-from headgate.store.ghosts import forget_ghosts
+from headgate.store.owned import own_store
 from headgate.store.server import server_client
 
 if TYPE_CHECKING:
@@ -114,9 +112,7 @@ def _in_store(url: str, rules: Rules, user: str) -> dict[str, Any]:
 
 def _in_directory(data: Path | None, rules: Rules, user: str) -> dict[str, Any]:
     path = data or default_data_directory(os.environ)
-    directory = acquire(path, "writer", wait_s=_WAIT_S)
-    forget_ghosts(directory.engine_path)
-    opened = embedded_store(directory.engine_path)
+    directory, opened = own_store(path, "writer", _WAIT_S)
     try:
         migrate(opened)
         journal = path / "journal"

@@ -6,7 +6,8 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
-from headgate.cli.settings import ConfigurationError, flag, join_address, split_address
+from headgate.cli.address import join_address, split_address
+from headgate.cli.settings import ConfigurationError, flag
 from headgate.store import StoreError
 
 if TYPE_CHECKING:

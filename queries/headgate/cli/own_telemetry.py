@@ -10,7 +10,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from headgate.cli.settings import ConfigurationError, split_address
+from headgate.cli.address import split_address
+from headgate.cli.settings import ConfigurationError
 from headgate.collector.vitals import FATES
 
 if TYPE_CHECKING:

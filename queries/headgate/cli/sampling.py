@@ -22,13 +22,12 @@ from headgate.cli.simulate import simulate
 from headgate.store import (
     Store,
     StoreError,
-    acquire,
     default_data_directory,
-    embedded_store,
     find_server,
     migrate,
     server_store,
 )
+from headgate.store.owned import own_store
 from headgate.store.server import server_client
 from headgate.web.sampling import described, last_accounts, saved_budgets, set_budgets
 
@@ -184,8 +183,8 @@ def _opened(data: Path | None, url: str | None) -> Iterator[Store]:
         finally:
             opened.close()
         return
-    directory = acquire(data or default_data_directory(os.environ), "writer", wait_s=_WAIT_S)
-    opened = embedded_store(directory.engine_path)
+    path = data or default_data_directory(os.environ)
+    directory, opened = own_store(path, "writer", _WAIT_S)
     try:
         yield opened
     finally:

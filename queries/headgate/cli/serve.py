@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import uvloop
 
+from headgate.cli.address import join_address, split_address
 from headgate.cli.listening import announce, cannot_listen, listen
 from headgate.cli.reload import Reload
 from headgate.cli.rules import rules_of
 from headgate.cli.security import Security, secure
-from headgate.cli.settings import ServeSettings, join_address, load, split_address
+from headgate.cli.settings import ServeSettings, load
 from headgate.cli.stderr import log_to_stderr
-from headgate.store import StoreError, acquire, default_data_directory, embedded_store, server_store
-from headgate.store.ghosts import forget_ghosts
+from headgate.store import default_data_directory
+from headgate.store.owned import own_store
 
 if TYPE_CHECKING:
     import socket
@@ -105,7 +106,10 @@ def serve(
         from headgate.cli.workers import run_workers
 
         sys.exit(run_workers(settings, config))
-    directory, opened = _open_store(settings)
+    path = settings.data or default_data_directory(os.environ)
+    directory, opened = own_store(path, "server", 10.0, settings.store)
+    # The embedded engine's client writes what it inserts to temporary files: to the user's directory, not a shared one.
+    tempfile.tempdir = str(directory.scratch())
     try:
         _serve(settings, rules, security, directory, opened, read, worker)
         _leave_within(_CLOSE_S, 0)
@@ -122,26 +126,6 @@ def _leave_within(seconds: float, code: int) -> None:
     timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
-
-
-def _open_store(settings: ServeSettings) -> tuple[DataDirectory, Store]:
-    """Own the data directory (also with a server: it holds the lock file) and open the store."""
-    path = settings.data or default_data_directory(os.environ)
-    directory = acquire(path, "server", wait_s=10.0)
-    # The embedded engine's client writes what it inserts to temporary files: to the user's directory, not a shared one.
-    tempfile.tempdir = str(directory.scratch())
-    if not settings.store:
-        forget_ghosts(directory.engine_path)
-    try:
-        opened = (
-            server_store(settings.store)
-            if settings.store
-            else embedded_store(directory.engine_path)
-        )
-    except StoreError:
-        directory.close()
-        raise
-    return directory, opened
 
 
 def _serve(

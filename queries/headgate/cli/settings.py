@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from headgate.cli.address import split_address
 from headgate.cli.sampling_settings import SamplingSettings
 from headgate.collector.rules import Identity, check_key
 from headgate.store import StoreError
@@ -181,19 +182,6 @@ class ServeSettings(BaseModel):
     @classmethod
     def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         return value and SecretStr(check_key(value.get_secret_value().encode()).decode())
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Return (host, port) of `host:port` or `[v6]:port`; raises ValueError."""
-    match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+)):(\d{1,5})", address)
-    if not match or int(match[3]) > 65535:
-        raise ValueError(f"{address!r} is not HOST:PORT, for instance 127.0.0.1:4317")
-    return match[1] or match[2], int(match[3])
-
-
-def join_address(host: str, port: int) -> str:
-    """Return what `split_address` splits."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def load(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, str]) -> ServeSettings:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from headgate.cli.address import join_address, split_address
 from headgate.cli.children import HEADGATE, PATIENCE_S, READY_S
 from headgate.cli.listening import announce, bind_shared, listen
-from headgate.cli.settings import ConfigurationError, join_address, split_address
+from headgate.cli.settings import ConfigurationError
 from headgate.store import (
     StoreError,
     acquire,
