@@ -106,6 +106,52 @@ def test_an_answer_survives_its_document(used: Store, name: str) -> None:
     assert again.to_dict() == answer.to_dict()
 
 
+def test_an_answer_says_how_much_it_counted_and_how_long_that_took(used: Store) -> None:
+    """Data points are the uses of the window, the time is that of the timer, null where none is given (TRD-12)."""
+    ticks = iter([5.0, 5.0125])
+    raw = {"now": NOW, "since": "3d", "where": {"": ""}}
+    timed = run("usage", used, **raw, timer=lambda: next(ticks)).to_dict()
+    assert (timed["data_points"], timed["computation_time_ms"]) == (72, 12.5)
+    for name in ("success", "errors", "context", "summary", "trend", "performance"):
+        plain = run(name, used, now=NOW, since="3d", where={"tenant": "t0"})
+        assert (plain.data_points, plain.computation_time_ms) == (24, None)
+        assert from_document(plain.to_dict()).data_points == 24
+    assert run("usage", used, since=timedelta(days=3)).computation_time_ms > 0
+
+
+def test_usage_includes_what_is_asked_for(used: Store) -> None:
+    """Each flag fills its list with what that report says, comprehensive all, nothing without (USE-08, USE-09)."""
+    asked = {"now": NOW, "since": "3d", "until": "1h", "where": {"": ""}, "step": "day"}
+    lists = ("trends", "performance", "distribution", "predictions")
+
+    def filled(**more: Any) -> set[str]:
+        summary = run("usage", used, **asked, **more).summary
+        return {name for name in lists if getattr(summary, name)}
+
+    assert filled() == set()
+    for name in lists:
+        assert filled(**{f"include_{name}": "true"}) == {name}
+    assert filled(granularity="comprehensive") == set(lists)
+    summary = run("usage", used, **asked, granularity="comprehensive").summary
+    for label in (("shop", "buy"), ("shop", "look")):
+        timed, trend, predicted = (
+            next(row for row in rows if (row.service, row.operation) == label)
+            for rows in (summary.performance, summary.trends, summary.predictions)
+        )
+        theirs = {
+            name: next(
+                r for r in run(name, used, **asked).rows if (r.service, r.operation) == label
+            )
+            for name in ("performance", "trend")
+        }
+        assert timed.p95_ms == theirs["performance"].p95_ms
+        assert (trend.trend, trend.velocity) == (theirs["trend"].trend, theirs["trend"].velocity)
+        assert predicted.verdict == "too little data"
+    hours = [part.calls for part in summary.distribution if part.of == "hour"]
+    context = run("context", used, **{k: v for k, v in asked.items() if k != "step"}).summary
+    assert hours == [hour.calls.value for hour in context.hours]
+
+
 def test_bounds_are_objects_of_python_too(used: Store) -> None:
     """A timedelta counts back from now, a datetime is a time; what is neither is refused with what it may be."""
     words = run("usage", used, now=NOW, since="3d", until="1d")

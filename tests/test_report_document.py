@@ -77,7 +77,8 @@ def document(store: Store, name: str, kind: str) -> dict[str, Any]:
 def test_the_document_has_its_documented_shape(used: Store, name: str) -> None:
     """The keys, their order and the fields of every record are those of the declaration; all of it is JSON."""
     found = json.loads(render(document(used, name, "even"), "json"))
-    keys = ["report", "params", "window", "exact", "generated_at", "summary", "rows"]
+    keys = ["report", "params", "window", "exact", "generated_at", "computation_time_ms"]
+    keys += ["data_points", "summary", "rows"]
     assert list(found) == keys
     assert found["report"] == name
     assert list(found["params"]) == list(described(entry(name).report.params))

@@ -101,6 +101,16 @@ def test_little_data_is_refused() -> None:
     )
 
 
+def test_a_forecast_that_may_be_anything_says_so() -> None:
+    """Traffic whose days differ tenfold by chance is `unsure`; the steady operation beside it is not."""
+    random = np.random.default_rng(12)
+    daily = np.repeat(random.lognormal(0, 1.6, HOURS // 24), 24)
+    calls = random.poisson(np.vstack([6 * daily, np.full(HOURS, 40.0)]))
+    answer = answered("forecast", activity(calls, LEARNT), LEARNT, DAY, horizon_days=1)
+    verdicts = {row["operation"]: row["verdict"] for row in answer["rows"]}
+    assert verdicts == {"o0": "unsure", "o1": "forecast"}
+
+
 def test_constant_usage_stays_constant() -> None:
     """Without any noise the forecast is the constant, and its interval has no width to speak of."""
     summary = answered("forecast", activity(np.full((1, HOURS), 40), LEARNT), LEARNT, DAY)[

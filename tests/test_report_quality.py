@@ -120,6 +120,13 @@ def test_the_ledger_and_late_rows(store: Store) -> None:
         [at, "events", 90, at - timedelta(minutes=5), at],
         [at, "events", 30, at - timedelta(hours=9), at - timedelta(hours=2)],
         [at, "traces", 99, at - timedelta(hours=9), at - timedelta(hours=2)],
+        [
+            at,
+            "events",
+            5000,
+            at - timedelta(days=30),
+            at - timedelta(days=20),
+        ],  # of no use in the window
     ]
     columns = ["Time", "Signal", "Rows", "EventsFrom", "EventsTo"]
     store.client().insert("sampling_history", history, column_names=columns)

@@ -66,6 +66,30 @@ def ask(store: Store) -> Callable[..., httpx.Response]:
     return ask_
 
 
+def test_rows_come_in_pages(store: Store, ask: Callable[..., httpx.Response]) -> None:
+    """Following Link from the first page yields every row once, in order; each says which and of how many (EXP-05)."""
+    for name in "abcde":
+        insert(store, name)
+    path = "/api/reports/usage?since=7d"
+    every = [row["service"] for row in ask(path).json()["rows"]]
+    found, url, pages = [], f"{path}&rows=2", []
+    while url:
+        response = ask(url)
+        document = response.json()
+        found += [row["service"] for row in document["rows"]]
+        pages.append((document["page"]["offset"], document["page"]["rows"]))
+        assert document["page"]["total"] == int(response.headers["x-total-count"]) == 5
+        url = response.links.get("next", {}).get("url", "").removeprefix("http://test")
+    assert found == every == list("abcde")
+    assert pages == [(0, 2), (2, 2), (4, 1)]
+    assert response.links["prev"]["url"].endswith("offset=2&rows=2")
+    assert ask(f"{path}&offset=99").json()["rows"] == []
+    assert len(ask(f"{path}&rows=2&offset=1&format=csv").text.splitlines()) == 3
+    assert "page" not in ask(path).json()
+    for wrong in ("rows=0", "rows=x", "offset=-1", "rows=1000000"):
+        assert ask(f"{path}&{wrong}").status_code == 400
+
+
 def test_reports_are_those_of_the_library(store: Store, ask: Callable[..., httpx.Response]) -> None:
     """JSON, CSV and table are what `run` and `render` give for the same question."""
     insert(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ def guarded_api(
                 new_id=lambda: secrets.token_hex(16),
             ),
             sampler=pipeline.sampler,
+            timer=time.perf_counter,
             forgetting=lambda user, by: forget_user(
                 database,
                 rules.identity,

@@ -1,7 +1,8 @@
 """An answer: what a report returned, from where, for which window; and its stable form as a document.
 
 The document is the JSON of the command line and the HTTP interface, and what tables and CSV are made of:
-{"report", "params", "window": {"since", "until"}, "exact", "generated_at", "summary": {...}, "rows": [{...}]}.
+{"report", "params", "window": {"since", "until"}, "exact", "generated_at", "computation_time_ms", "data_points",
+"summary": {...}, "rows": [{...}]}.
 `summary` begins with `source` (the table that was read) and `notes`. Where a record holds estimates it ends with
 `uncertainty`: for each number that is not exact its `standard_error`, `low` and `high` (95 %), null where unknown, and
 `reason`: why a bound is missing where one could be expected, else null.
@@ -9,31 +10,38 @@ The document is the JSON of the command line and the HTTP interface, and what ta
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from headgate.queries.declaration import ordered
+from headgate.queries.declaration import Reduced, ordered
 from headgate.queries.estimate import Estimate
 from headgate.queries.window import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from headgate.queries.declaration import Params, Reduced
+    from headgate.queries.columns import Columns
+    from headgate.queries.declaration import Params
     from headgate.queries.source import Source
     from headgate.queries.window import Window
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What `run` returns; `summary` and `rows` are the report's own dataclasses."""
+    """What `run` returns; `summary` and `rows` are the report's own dataclasses.
+
+    `data_points` is how many uses its numbers were made of, `computation_time_ms` how long that took, None where
+    nobody took the time (REQ-TRD-12).
+    """
 
     report: str
     params: Params
     source: Source
     generated_at: datetime
     reduced: Reduced
+    data_points: int = 0
+    computation_time_ms: float | None = None
 
     @property
     def summary(self) -> Any:
@@ -64,6 +72,8 @@ class Answer:
             "window": {"since": iso(self.window.since), "until": iso(self.window.until)},
             "exact": self.exact,
             "generated_at": iso(self.generated_at),
+            "computation_time_ms": self.computation_time_ms,
+            "data_points": self.data_points,
             "summary": notes | _plain(self.summary),
             "rows": [_plain(row) for row in self.rows],
         }
@@ -88,6 +98,22 @@ class Answer:
         from headgate.queries.render.page import as_fragment
 
         return as_fragment(self.to_dict())
+
+
+def data_points(columns: Mapping[str, Columns]) -> int:
+    """Return how many uses were counted, by the statement that counts the most."""
+    counted = (part for part in columns.values() if part.rows and {"arrivals", "calls"} <= {*part})
+    return int(max((part.sum("arrivals") for part in counted), default=0))
+
+
+def without_lists(reduced: Reduced) -> Reduced:
+    """Return an answer with its single numbers only."""
+    lists = {
+        field.name: ()
+        for field in fields(reduced.summary)
+        if isinstance(getattr(reduced.summary, field.name), tuple)
+    }
+    return Reduced(replace(reduced.summary, **lists), ())
 
 
 def _all(value: Any) -> Iterator[Estimate]:

@@ -78,13 +78,14 @@ class Ask:
     """A question beside the report's own: the same statements for another window or other parameters.
 
     Only those of `queries` are run, all when None. With `counted_only` it is asked only where `by` is a dimension that
-    is counted from all traffic; else its columns are missing.
+    is counted from all traffic; else its columns are missing. Where it falls short notes say so, unless `quiet`.
     """
 
     window: Window
     params: Params
     queries: tuple[str, ...] | None = None
     counted_only: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,12 +60,13 @@ def run(
     ReportError for a question that cannot be asked so, StoreError (NoData, StoreBusy) for data that cannot be had.
     """
     question = _as_text(question)
+    timed = question if now else {"timer": time.perf_counter} | question
     if store is not None:
-        return answer(name, store, now=now or datetime.now(UTC), **question)
+        return answer(name, store, now=now or datetime.now(UTC), **timed)
     if url is not None:
         opened = server_store(url)
         try:
-            return answer(name, opened, now=now or datetime.now(UTC), **question)
+            return answer(name, opened, now=now or datetime.now(UTC), **timed)
         finally:
             opened.close()
     place = Path(data) if data is not None else default_data_directory(os.environ)
@@ -132,7 +133,9 @@ def from_directory(
 
 def _from_store(store: Store, name: str, question: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return answer(name, store, now=datetime.now(UTC), **question).to_dict()
+        return answer(
+            name, store, now=datetime.now(UTC), timer=time.perf_counter, **question
+        ).to_dict()
     finally:
         store.close()
 

@@ -34,6 +34,8 @@ def from_document(document: typing.Mapping[str, Any]) -> Answer:
             _record(report.summary, summary),
             tuple(_record(report.row, row) for row in document["rows"]),
         ),
+        document["data_points"],
+        document["computation_time_ms"],
     )
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from headgate.queries.answer import Answer
+from headgate.queries.answer import Answer, data_points, without_lists
 from headgate.queries.catalog import Entry, entry
 from headgate.queries.columns import Columns, columns_of
-from headgate.queries.declaration import Ask, Context, Params, Reduced
+from headgate.queries.declaration import Ask, Context, Params
 from headgate.queries.errors import ReportError
 from headgate.queries.params import own, params_of
 from headgate.queries.periods import Periods, natural_step, periods
@@ -28,7 +28,7 @@ from headgate.store.fingerprint import fingerprint
 from headgate.store.identity import IdentityRules, read_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from headgate.store import Store
     from headgate.store.dimension import Dimensions
@@ -49,14 +49,16 @@ def answer(
     service: str | None = None,
     operation: str | None = None,
     where: Mapping[str, str] | None = None,
+    timer: Callable[[], float] | None = None,
     **extra: Any,
 ) -> Answer:
     """Answer the report `name` for a window (see `headgate.queries.window`; `until` is `now` unless given).
 
     `since` may be `all`: since the first use that is recorded. `where` narrows to uses with these attributes; `extra`
-    are other parameters (`timezone`, `by`, the report's own), also as text. Raises ReportError for a question that
-    cannot be asked so, NoData for a database without any tables.
+    are other parameters (`timezone`, `by`, the report's own), also as text. `timer` counts the seconds it takes. Raises
+    ReportError for a question that cannot be asked so, NoData for a database without any tables.
     """
+    began = timer() if timer else 0.0
     report = entry(name)
     params = params_of(
         report, {"service": service, "operation": operation, "where": where or {}} | extra
@@ -76,6 +78,7 @@ def answer(
         dimensions = read_dimensions(store, tables)
     asking = _Asking(store, report, tables, now, identity, dimensions)
     source, grid, columns = asking.answer(Ask(asked, params))
+    points = data_points(columns)
     source = asking.told(source, params, columns)
     beside, people_beside, others = {}, {}, {}
     asks = report.report.asks(params, source.window) if report.report.asks else {}
@@ -85,7 +88,8 @@ def answer(
         other, _, found = asking.answer(ask)
         if ask.params.by != params.by:
             other = asking.told(other, ask.params, found, refuse=False)
-        others[label] = other
+        if not ask.quiet:
+            others[label] = other
         beside[label], people_beside[label] = other.window, other.people
         columns |= {f"{label}.{query}": part for query, part in found.items()}
     source = source.with_notes_of(others)
@@ -99,17 +103,9 @@ def answer(
         anyone, days = Params(where=params.where), periods(source.window, "day", zone_of("UTC"))
         refuse_unknown(params, source.window, asking.ask(source, sql("known"), anyone, days))
     if params.granularity == "summary":
-        reduced = _without_lists(reduced)
-    return Answer(name, params, source, now, reduced)
-
-
-def _without_lists(reduced: Reduced) -> Reduced:
-    lists = {
-        field.name: ()
-        for field in fields(reduced.summary)
-        if isinstance(getattr(reduced.summary, field.name), tuple)
-    }
-    return Reduced(replace(reduced.summary, **lists), ())
+        reduced = without_lists(reduced)
+    took_ms = round((timer() - began) * 1e3, 3) if timer else None
+    return Answer(name, params, source, now, reduced, points, took_ms)
 
 
 def _beginning(store: Store, tables: Mapping[str, Collection[str]], now: datetime) -> datetime:

@@ -3,7 +3,8 @@
     GET /healthz, /readyz, /metrics, /api/status   how the server is, see `headgate.web.health`
     GET, POST /api/sampling       what is sampled how, see `headgate.web.sampling`
     GET /api/reports              every report with its question and parameters
-    GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json
+    GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json;
+                                  rows=N and offset=N for a page of its rows
                                   (default) or any other, width of a table in columns, chart of a picture from 1
 
     POST, GET /api/exports ...    files of rows, see headgate.web.export_routes
@@ -34,6 +35,7 @@ from headgate.store import StoreError
 from headgate.web import forget, ledger, sampling
 from headgate.web.export_routes import export_routes
 from headgate.web.health import health_routes, worker_routes
+from headgate.web.paging import Page, asked, paged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -63,6 +65,7 @@ def create_app(
     sampler: Sampler | None = None,
     forgetting: Callable[[str, str], dict[str, Any]] | None = None,
     alone: tuple[Callable[[], Vitals], Callable[[], bool]] | None = None,
+    timer: Callable[[], float] | None = None,
 ) -> Starlette:
     """Return the application over `store`.
 
@@ -70,7 +73,7 @@ def create_app(
     report then says; it is called before each report, in a thread of the pool. `clock` gives the aware time of asking,
     `look` tells how the collector is, `exports` makes and keeps files; `sampler` is what /api/sampling shows
     and changes, `forgetting` removes a person for who asks (see `headgate.web.forget`). `alone` looks at and
-    flushes this process only, where it is one of several workers.
+    flushes this process only, where it is one of several workers. `timer` counts the seconds that reports take.
     """
     pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="headgate-query")
 
@@ -80,14 +83,19 @@ def create_app(
         pool.shutdown(wait=True)
 
     def answer(
-        name: str, format_: str, options: Mapping[str, Any], question: Mapping[str, Any]
-    ) -> bytes:
+        name: str,
+        format_: str,
+        options: Mapping[str, Any],
+        question: Mapping[str, Any],
+        page: tuple[int, int] | None,
+    ) -> tuple[bytes, Page | None]:
         entry(name)  # an unknown name is refused before anything is flushed for it
         behind = flush() is False
-        document = run(name, store, now=clock(), **question).to_dict()
+        document = run(name, store, now=clock(), timer=timer, **question).to_dict()
         if behind:
             document["summary"]["notes"].append(_BEHIND)
-        return render(document, format_, **options)
+        shown = paged(document, page)
+        return render(document, format_, **options), shown
 
     async def report(request: Request) -> Response:
         question = _question(request)
@@ -98,9 +106,10 @@ def create_app(
             "table": question.pop("table", ""),
             "rows": _rows(question.pop("rows", "")),
         }
-        name = request.path_params["name"]
-        made = await in_pool(lambda: answer(name, format_, options, question))
-        return Response(made, media_type=FORMATS[format_].media)
+        name, page = request.path_params["name"], asked(question)
+        made, shown = await in_pool(lambda: answer(name, format_, options, question, page))
+        headers = shown.headers(request.url) if shown else {}
+        return Response(made, media_type=FORMATS[format_].media, headers=headers)
 
     async def in_pool(action: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(pool, action)
@@ -152,7 +161,7 @@ def _question(request: Request) -> dict[str, Any]:
             if not separator or not key:
                 raise ReportError(f"where {value!r} is not possible: write where=key=value")
             question.setdefault("where", {})[key] = wanted
-        elif name in question or name in {"now", "store", "name"}:
+        elif name in question or name in {"now", "store", "name", "timer"}:
             raise ReportError(f"the parameter {name!r} cannot be given, or not twice")
         else:
             question[name] = value

@@ -14,5 +14,6 @@ SELECT
     0. AS ExpectedRequests,
     toUInt64(0) AS KeptRequests,
     toUInt64(0) AS Rows,
+    toDateTime64(0, 9, 'UTC') AS EventsFrom,
     toDateTime64(0, 9, 'UTC') AS EventsTo
 WHERE false

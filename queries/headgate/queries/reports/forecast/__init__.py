@@ -20,7 +20,8 @@ from headgate.queries.series.grid import EVERYTHING, Grid, ask, calls_by_operati
 from headgate.queries.window import Window
 
 Floats = NDArray[np.float64]
-TOO_LITTLE = "too little data"
+TOO_LITTLE, UNSURE = "too little data", "unsure"
+LEAST_TRIALS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,8 @@ class Outlook:
 
     verdict: Annotated[
         str,
-        "`forecast`, or `too little data`: fewer than two seasons and four trials of the horizon",
+        "`forecast`; `unsure`: fewer than four trials, or an interval that reaches from half the forecast or less to"
+        " one and a half or more; `too little data`: fewer than two seasons and four trials of the horizon",
     ]
     calls: Annotated[Estimate, "uses in the window"]
     forecast: Annotated[float | None, "uses in the horizon"]
@@ -216,7 +218,7 @@ def _outlook(found: _Found | None, number: int, calls: Estimate) -> dict[str, An
     half = float(special.stdtrit(max(trials, 1), 0.975)) * spread * total
     before = float(found.before[number])
     return {
-        "verdict": "forecast",
+        "verdict": "forecast" if trials >= LEAST_TRIALS and half < total / 2 else UNSURE,
         "calls": calls,
         "forecast": round(total, 2),
         "forecast_low": round(max(total - half, 0.0), 2),
@@ -268,6 +270,7 @@ REPORT = Report(
             "forecast_low",
             "forecast_high",
             "change_rate",
+            "verdict",
             "forecast_series",
         )
     },

@@ -98,7 +98,7 @@ class Summary(Source):
 def asks(params: SourceParams, window: Window) -> Mapping[str, Ask]:
     """Ask which sources were used before the window."""
     since = max(window.since - timedelta(days=params.lookback_days), EPOCH)
-    return {"earlier": Ask(Window(since, window.since), params, ("seen",))}
+    return {"earlier": Ask(Window(since, window.since), params, ("seen",), quiet=True)}
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:

@@ -10,10 +10,23 @@ from annotated_types import Ge
 
 from headgate.queries.charts import Bars, Share, Timeline
 from headgate.queries.columns import Columns, parts
-from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
+from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import Estimate, at_least, exactly, people_total
 from headgate.queries.outcomes import ARCHIVE_AFTER_HOURS, calls_of, success_rate
 from headgate.queries.periods import WEEKDAYS
+from headgate.queries.reports.usage.included import (
+    BORROWS,
+    ON_REQUEST,
+    Included,
+    Part,
+    Prediction,
+    Timed,
+    Trend,
+    User,
+    included,
+    users_of,
+)
+from headgate.queries.reports.usage.included import asks as asks_included
 from headgate.queries.uncertain import mean_of
 from headgate.queries.window import Window
 
@@ -22,8 +35,8 @@ _NOTHING = Columns({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UsageParams(SteppedParams):
-    """How many users to name."""
+class UsageParams(Included):
+    """How many users to name, and what to include."""
 
     top_users: Annotated[
         int, "with granularity=comprehensive: name at most this many users", Ge(1)
@@ -73,15 +86,6 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """One of the users with the most uses."""
-
-    user: Annotated[str, "`user.id`, else `enduser.id`"]
-    calls: Annotated[Estimate, "uses"]
-    share: Annotated[float, "their share of all uses"]
-
-
-@dataclass(frozen=True, slots=True)
 class Summary(Frequency):
     """Everything in the window together."""
 
@@ -91,11 +95,21 @@ class Summary(Frequency):
     busiest_weekday: Annotated[str | None, "weekday (local) with the most calls"]
     timeline: Annotated[tuple[Period, ...], "every period of the window, in order"]
     users: Annotated[tuple[User, ...], "users by calls, with granularity=comprehensive"]
+    trends: Annotated[tuple[Trend, ...], "with include_trends: the fastest change first"]
+    performance: Annotated[
+        tuple[Timed, ...], "with include_performance: durations, most time in total first"
+    ]
+    distribution: Annotated[
+        tuple[Part, ...], "with include_distribution: hours, if they are kept, and weekdays"
+    ]
+    predictions: Annotated[
+        tuple[Prediction, ...], "with include_predictions (experimental): the next week, most first"
+    ]
 
 
 def asks(params: UsageParams, window: Window) -> Mapping[str, Ask]:
     """Ask for the window before; who they were only where everything is wanted."""
-    found = {"before": Ask(window.before, params, ("before",))}
+    found = {"before": Ask(window.before, params, ("before",)), **asks_included(params, window)}
     if params.granularity == "comprehensive":
         found["all"] = Ask(window, params, ("people",))
     return found
@@ -131,7 +145,8 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         busiest_hour=hour,
         busiest_weekday=weekday,
         timeline=_timeline(usage, context),
-        users=_users(columns.get("all.people", _NOTHING), all_calls, context.people),
+        users=users_of(columns.get("all.people", _NOTHING), all_calls, context.people),
+        **included(columns, context),
         **_frequency(usage, before, known, None, context),
     )
     return Reduced(summary, tuple(rows))
@@ -222,16 +237,6 @@ def _busiest(times: Columns, context: Context) -> tuple[int | None, str | None]:
     return int(hours.argmax()) if known else None, WEEKDAYS[int(days.argmax())]
 
 
-def _users(people: Columns, all_calls: float, share: float) -> tuple[User, ...]:
-    """Return the users; of a sample of people each stands for others in totals, but only for himself here."""
-    found = []
-    for (user,), part in parts(people, "user"):
-        calls = calls_of(part) if share == 1 else exactly(round(part.sum("calls") * share, 6))
-        part_of_all = round(calls.value / all_calls, 4) if all_calls else 0.0
-        found.append(User(user, calls, part_of_all))
-    return tuple(sorted(found, key=lambda user: (-user.calls.value, user.user)))
-
-
 def _by_label(columns: Columns) -> dict[Any, Columns]:
     """Return rows by (service, operation), and the whole's under None."""
     if not columns.rows:
@@ -260,6 +265,17 @@ REPORT = Report(
             "hours_since_last_use",
         ),
         "users": ("user", "calls", "share"),
+        "trends": ("service", "operation", "trend", "velocity", "growth_rate"),
+        "performance": ("service", "operation", "calls", "mean_ms", "p50_ms", "p95_ms", "verdict"),
+        "distribution": ("of", "value", "calls", "share"),
+        "predictions": (
+            "service",
+            "operation",
+            "forecast",
+            "forecast_low",
+            "forecast_high",
+            "verdict",
+        ),
     },
     charts=(
         Timeline(title="Calls over time", table="timeline", x="period", y=("calls",)),
@@ -268,5 +284,6 @@ REPORT = Report(
     ),
     reduce=reduce,
     asks=asks,
-    on_request=("before", "people"),
+    borrows=BORROWS,
+    on_request=("before", "people", *ON_REQUEST),
 )

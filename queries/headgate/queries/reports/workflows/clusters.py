@@ -19,7 +19,10 @@ LEAST_SESSIONS = 50
 MOST_SESSIONS = 5_000
 MOST_STEPS = 10
 LEAST_GAIN = 0.02
+ALIKE = 1.1
+"""Kinds whose mean uses differ by less than this factor are not told apart by how much they use."""
 _NAMES = {
+    1: ("regular",),
     2: ("casual", "power"),
     3: ("casual", "regular", "power"),
     4: ("casual", "occasional", "regular", "power"),
@@ -48,7 +51,7 @@ def clusters(found: Sequences) -> tuple[tuple[Cluster, ...], float | None]:
     mix = np.array([name.startswith("step ") for name in names])[kept]
     scaled[:, mix] /= np.sqrt(max(mix.sum(), 1))
     best, quality, member = 0, -1.0, np.zeros(len(scaled), int)
-    for k in _NAMES:
+    for k in range(2, len(_NAMES) + 1):
         if k > np.unique(scaled, axis=0).shape[0] - 1:
             break
         labels, score = _kmeans(scaled, k)
@@ -56,10 +59,20 @@ def clusters(found: Sequences) -> tuple[tuple[Cluster, ...], float | None]:
             best, quality, member = k, score, labels
     if not best:
         return (), None
-    order = np.argsort([plain["uses"][member == i].mean() for i in range(best)], kind="stable")
+    uses = np.array([plain["uses"][member == i].mean() for i in range(best)])
+    order = np.argsort(uses, kind="stable")
+    level = np.cumsum(np.r_[0, uses[order][1:] > uses[order][:-1] * ALIKE])
+    named = _NAMES[int(level[-1]) + 1]
     titles = [name for name, there in zip(names, kept, strict=True) if there]
     made = tuple(
-        _cluster(_NAMES[best][rank], member == i, plain, scaled, titles)
+        _cluster(
+            named[level[rank]],
+            member == i,
+            plain,
+            scaled,
+            titles,
+            alone=np.count_nonzero(level == level[rank]) == 1,
+        )
         for rank, i in enumerate(order)
     )
     return made, round(quality, 3)
@@ -118,12 +131,18 @@ def _cluster(
     plain: dict[str, Floats],
     scaled: Floats,
     titles: list[str],
+    *,
+    alone: bool,
 ) -> Cluster:
+    """Describe one kind; one that is not `alone` in how much it uses is named by what marks it, too."""
     means = {trait: float(values[inside].mean()) for trait, values in plain.items()}
     apart = scaled[inside].mean(axis=0)
     marks = sorted(range(len(titles)), key=lambda i: (-abs(apart[i]), titles[i]))[:3]
+    marked_by = tuple(
+        f"{'more' if apart[i] > 0 else 'less'} {titles[i].removeprefix('step ')}" for i in marks
+    )
     return Cluster(
-        name=name,
+        name=name if alone else f"{name}, {marked_by[0]}",
         sessions=int(inside.sum()),
         share=round(float(inside.mean()), 4),
         mean_uses=round(means["uses"], 2),
@@ -131,7 +150,5 @@ def _cluster(
         success_rate=round(1 - means["failed"], 4),
         distinct_steps=round(means["distinct"], 2),
         repeat_rate=round(means["repeats"], 4),
-        marked_by=tuple(
-            f"{'more' if apart[i] > 0 else 'less'} {titles[i].removeprefix('step ')}" for i in marks
-        ),
+        marked_by=marked_by,
     )

@@ -57,7 +57,10 @@ class Transition:
 class Cluster:
     """Sessions that behave alike (REQ-WFL-05)."""
 
-    name: Annotated[str, "`casual`, `regular`, `power` … by uses a session, fewest first"]
+    name: Annotated[
+        str,
+        "`casual`, `regular`, `power` … by uses a session, fewest first; of those that use as much: what marks them",
+    ]
     sessions: Annotated[int, "sessions in it, of those that were clustered"]
     share: Annotated[float, "their share"]
     mean_uses: Annotated[float, "uses a session"]

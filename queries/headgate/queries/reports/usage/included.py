@@ -1,0 +1,194 @@
+"""What a report on usage includes on request: trends, performance, distribution, predictions (REQ-USE-08, -09)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headgate.queries.changes import slopes
+from headgate.queries.columns import Columns, parts
+from headgate.queries.declaration import Ask, Context, Params, SteppedParams
+from headgate.queries.durations import Durations, by_operation, durations
+from headgate.queries.estimate import Estimate, exactly
+from headgate.queries.outcomes import calls_of
+from headgate.queries.periods import WEEKDAYS
+from headgate.queries.reports import forecast
+from headgate.queries.reports.trend.classes import growth, trend_type
+from headgate.queries.window import Window
+
+BORROWS = ("performance.moments", "performance.buckets", "anomalies.activity")
+ON_REQUEST = ("moments", "buckets", "activity")
+_NOTHING = Columns({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Included(SteppedParams):
+    """Which parts to include; `granularity=comprehensive` includes them all."""
+
+    include_trends: Annotated[bool, "fill `trends`"] = False
+    include_performance: Annotated[bool, "fill `performance`"] = False
+    include_distribution: Annotated[bool, "fill `distribution`"] = False
+    include_predictions: Annotated[bool, "fill `predictions`: a week, learnt from 56 days"] = False
+
+    def includes(self, part: str) -> bool:
+        """Return whether a part is asked for."""
+        return self.granularity == "comprehensive" or getattr(self, f"include_{part}")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One of the users with the most uses."""
+
+    user: Annotated[str, "`user.id`, else `enduser.id`"]
+    calls: Annotated[Estimate, "uses"]
+    share: Annotated[float, "their share of all uses"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Which way one operation goes; the report `trend` says more."""
+
+    service: Annotated[str, "service.name"]
+    operation: Annotated[str, "span or event name"]
+    trend: Annotated[str, "`growing`, `declining`, `stable`, `emerging` or `abandoned`"]
+    velocity: Annotated[float, "slope of calls by whole period with any use of anything"]
+    growth_rate: Annotated[float, "last quarter of these periods against the first, less 1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed(Durations):
+    """How long one operation takes; the report `performance` says more."""
+
+    service: Annotated[str, "service.name"]
+    operation: Annotated[str, "span name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One hour of the day, or day of the week, local; the report `context` says more."""
+
+    of: Annotated[str, "`hour` or `weekday`"]
+    value: Annotated[int, "0 to 23, or 0 (Monday) to 6"]
+    calls: Annotated[float, "uses"]
+    share: Annotated[float, "share of all uses"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What is to be expected of one operation; the report `forecast` says more."""
+
+    service: Annotated[str, "service.name"]
+    operation: Annotated[str, "span or event name"]
+    verdict: Annotated[str, "`forecast`, `unsure` or `too little data`"]
+    forecast: Annotated[float | None, "uses in the next seven days"]
+    forecast_low: Annotated[float | None, "lower end of its 95 % interval"]
+    forecast_high: Annotated[float | None, "upper end of it"]
+
+
+def asks(params: Included, window: Window) -> dict[str, Ask]:
+    """Ask for what the usual statements do not tell."""
+    found = {}
+    if params.includes("performance"):
+        found["performance"] = Ask(window, params, ("moments", "buckets"))
+    if params.includes("predictions"):
+        found |= forecast.REPORT.asks(_ahead(params), window) if forecast.REPORT.asks else {}
+    return found
+
+
+def included(columns: Mapping[str, Columns], context: Context) -> dict[str, Any]:
+    """Return the fields of a summary that hold what is included; empty where it is not asked for."""
+    params = context.params
+    return {
+        "trends": _trends(columns["usage"], context) if params.includes("trends") else (),
+        "performance": _performance(columns) if params.includes("performance") else (),
+        "distribution": _distribution(columns["times"], context)
+        if params.includes("distribution")
+        else (),
+        "predictions": _predictions(columns, context) if params.includes("predictions") else (),
+    }
+
+
+def _trends(usage: Columns, context: Context) -> tuple[Trend, ...]:
+    found = parts(usage, "service", "operation")
+    calls = np.array([_by_period(part, context) for _, part in found])
+    if not found:
+        return ()
+    chosen = context.periods.whole & (calls.sum(axis=0) > 0)
+    x = np.flatnonzero(chosen).astype(np.float64)
+    velocity, grown = slopes(x, calls[:, chosen])[0], growth(calls[:, chosen])
+    made = [
+        Trend(
+            service=label[0],
+            operation=label[1],
+            trend=trend_type(part.sum("calls"), slope),
+            velocity=round(float(slope), 6),
+            growth_rate=round(float(g), 4),
+        )
+        for (label, part), slope, g in zip(found, velocity, grown, strict=True)
+    ]
+    return tuple(sorted(made, key=lambda t: (-abs(t.velocity), t.service, t.operation)))
+
+
+def _by_period(part: Columns, context: Context) -> NDArray[np.float64]:
+    position = context.periods.index(part["period_s"].astype(np.int64))
+    return np.bincount(position, part["calls"], len(context.periods)).astype(np.float64)
+
+
+def _performance(columns: Mapping[str, Columns]) -> tuple[Timed, ...]:
+    spread = by_operation(columns["performance.buckets"])
+    made = [
+        Timed(
+            service=label[0],
+            operation=label[1],
+            **durations(part, spread.get(label, _NOTHING)),
+        )
+        for label, part in parts(columns["performance.moments"], "service", "operation")
+    ]
+    return tuple(sorted(made, key=lambda t: (-t.total_ms.value, t.service, t.operation)))
+
+
+def _distribution(times: Columns, context: Context) -> tuple[Part, ...]:
+    if not times.rows:
+        return ()
+    every = times.sum("calls")
+    # Days of UTC know no hours.
+    wanted = [("hour", 24)] if context.step.total_seconds() <= 3600 else []
+    return tuple(
+        Part(of, value, round(float(calls), 2), round(float(calls) / every, 4))
+        for of, size in [*wanted, ("weekday", len(WEEKDAYS))]
+        for value, calls in enumerate(np.bincount(times[of].astype(int), times["calls"], size))
+    )
+
+
+def _predictions(columns: Mapping[str, Columns], context: Context) -> tuple[Prediction, ...]:
+    found = forecast.reduce(
+        {**columns, "activity": _window_of(columns, context)},
+        replace(context, params=_ahead(context.params)),
+    )
+    names = [field.name for field in fields(Prediction)]
+    return tuple(Prediction(*(getattr(row, name) for name in names)) for row in found.rows)
+
+
+def _window_of(columns: Mapping[str, Columns], context: Context) -> Columns:
+    """Return the activity of the window alone, of what was learnt from."""
+    learnt = columns["learnt.activity"]
+    if not learnt.rows:
+        return learnt
+    return learnt.chosen(learnt["period_s"] >= context.window.since.timestamp())
+
+
+def _ahead(params: Included) -> forecast.ForecastParams:
+    common = {field.name: getattr(params, field.name) for field in fields(Params)}
+    return forecast.ForecastParams(**common, step="day")
+
+
+def users_of(people: Columns, all_calls: float, share: float) -> tuple[User, ...]:
+    """Return the users; of a sample of people each stands for others in totals, but only for himself here."""
+    found = []
+    for (user,), part in parts(people, "user"):
+        calls = calls_of(part) if share == 1 else exactly(round(part.sum("calls") * share, 6))
+        part_of_all = round(calls.value / all_calls, 4) if all_calls else 0.0
+        found.append(User(user, calls, part_of_all))
+    return tuple(sorted(found, key=lambda user: (-user.calls.value, user.user)))
