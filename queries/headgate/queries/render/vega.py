@@ -48,6 +48,8 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 WIDTH, HEIGHT, BAR = 640, 240, 20
 _OTHER = "other"
 _SERVICE = "service"
+# Long names differ at their ends: what is left out is in the middle.
+_SHORT = "length(datum.label) > 42 ? slice(datum.label, 0, 19) + '…' + slice(datum.label, -22) : datum.label"
 _LETTERS = 90  # of labels side by side under a chart; longer ones are set aslant
 _DECADE = 10
 
@@ -116,7 +118,7 @@ def _bars(chart: Bars, records: Sequence[Mapping[str, Any]]) -> Spec | None:
         number["scale"] = {"domain": list(chart.domain), "nice": False}
     encoding: Spec = {
         "y": {"field": "category", "type": "nominal", "sort": order, "title": None,
-              "axis": {"labelLimit": 260}},
+              "axis": {"labelLimit": 260, "labelExpr": _SHORT}},
         "x": {**number, "field": "value"},
         **({"x2": {"datum": least / 2}} if chart.log and least > 0 else {}),
         "tooltip": [
