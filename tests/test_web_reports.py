@@ -72,7 +72,7 @@ def test_rows_come_in_pages(store: Store, ask: Callable[..., httpx.Response]) ->
         insert(store, name)
     path = "/api/reports/usage?since=7d"
     every = [row["service"] for row in ask(path).json()["rows"]]
-    found, url, pages = [], f"{path}&rows=2", []
+    found, url, pages = [], f"{path}&page_rows=2", []
     while url:
         response = ask(url)
         document = response.json()
@@ -82,11 +82,11 @@ def test_rows_come_in_pages(store: Store, ask: Callable[..., httpx.Response]) ->
         url = response.links.get("next", {}).get("url", "").removeprefix("http://test")
     assert found == every == list("abcde")
     assert pages == [(0, 2), (2, 2), (4, 1)]
-    assert response.links["prev"]["url"].endswith("offset=2&rows=2")
+    assert response.links["prev"]["url"].endswith("offset=2&page_rows=2")
     assert ask(f"{path}&offset=99").json()["rows"] == []
-    assert len(ask(f"{path}&rows=2&offset=1&format=csv").text.splitlines()) == 3
+    assert len(ask(f"{path}&page_rows=2&offset=1&format=csv").text.splitlines()) == 3
     assert "page" not in ask(path).json()
-    for wrong in ("rows=0", "rows=x", "offset=-1", "rows=1000000"):
+    for wrong in ("page_rows=0", "page_rows=x", "offset=-1", "page_rows=1000000"):
         assert ask(f"{path}&{wrong}").status_code == 400
 
 

@@ -40,8 +40,8 @@ Ask for a report with `headgate report NAME` or `GET /api/reports/NAME`. As JSON
   has their `standard_error` and 95 % interval (`low`, `high`), null where it cannot be told, and the `reason`.
 - `summary.source` is the table that was read, `summary.notes` what to know about it.
 - `data_points` is how many uses the numbers were made of, `computation_time_ms` how long that took.
-- Over HTTP `rows=100&offset=200` asks for a page of the rows; `page` then has `offset`, `rows` and `total`, and the
-  header `Link` the next page. A report's own `limit` holds before that.
+- Over HTTP `page_rows=100&offset=200` asks for a page of the rows; `page` then has `offset`, `rows` and `total`, and
+  the header `Link` the next page. A report's own `limit` holds before that.
 - Units are in the names: `_ms` milliseconds, `_hours`, `_rate` and `share` parts of 1, `_at` ISO 8601 in UTC.
 - Fields that end in `_series` are numbers by period, in order, null where a period is missing.
 - CSV and Parquet hold one table, with the same names (lists joined with `; ` in CSV): `rows`, unless `--table NAME`

@@ -4,7 +4,7 @@
     GET, POST /api/sampling       what is sampled how, see `headgate.web.sampling`
     GET /api/reports              every report with its question and parameters
     GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json;
-                                  rows=N and offset=N for a page of its rows
+                                  page_rows=N and offset=N for a page of its rows
                                   (default) or any other, width of a table in columns, chart of a picture from 1
 
     POST, GET /api/exports ...    files of rows, see headgate.web.export_routes

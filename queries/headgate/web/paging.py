@@ -1,4 +1,4 @@
-"""Pages of a report's rows (REQ-EXP-05): `rows` at most, from the one numbered `offset` on.
+"""Pages of a report's rows (REQ-EXP-05): `page_rows` at most, from the one numbered `offset` on.
 
 The document then says which page it is, `"page": {"offset", "rows", "total"}`; the header X-Total-Count has the total,
 and Link the next and the previous page (RFC 8288).
@@ -30,7 +30,7 @@ class Page:
         beside = {"prev": max(self.offset - self.rows, 0), "next": self.offset + self.rows}
         there = {"prev": self.offset > 0, "next": beside["next"] < self.total}
         links = [
-            f'<{url.include_query_params(offset=beside[name], rows=self.rows)}>; rel="{name}"'
+            f'<{url.include_query_params(offset=beside[name], page_rows=self.rows)}>; rel="{name}"'
             for name in beside
             if there[name]
         ]
@@ -38,16 +38,16 @@ class Page:
 
 
 def asked(question: dict[str, Any]) -> tuple[int, int] | None:
-    """Take offset and rows out of a question; None where neither is asked for. Raises ReportError."""
-    if not {"offset", "rows"} & question.keys():
+    """Take offset and page_rows out of a question; None where neither is asked for. Raises ReportError."""
+    if not {"offset", "page_rows"} & question.keys():
         return None
     offset = question.pop("offset", "0")
-    rows = question.pop("rows", str(MOST_ROWS))
+    rows = question.pop("page_rows", str(MOST_ROWS))
     if not offset.isdecimal() or len(offset) > 15:
         raise ReportError(f"offset {offset!r} is not possible: write a number from 0 on")
     if not rows.isdecimal() or not 1 <= int(rows[:9]) <= MOST_ROWS or len(rows) > 6:
         raise ReportError(
-            f"rows {rows!r} is not possible: write how many rows a page has, 1 to {MOST_ROWS}"
+            f"page_rows {rows!r} is not possible: write how many rows a page has, 1 to {MOST_ROWS}"
         )
     return int(offset), int(rows)
 
