@@ -44,38 +44,44 @@ def read(source: Source) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("relations", "window", "tables", "step"),
+    ("relations", "window", "tables", "users_from"),
     [
-        (("usage",), back(hours=1), ["usage_minute"], timedelta(minutes=1)),
-        (("usage",), back(hours=71), ["usage_minute"], timedelta(minutes=1)),
-        (("usage",), back(days=3), ["usage_quarter"], timedelta(minutes=15)),
-        (("usage",), back(days=89), ["usage_quarter"], timedelta(minutes=15)),
-        (("usage",), back(days=91), ["usage_day"], timedelta(days=1)),
+        (("usage",), back(hours=1), ["usage_minute"], None),
+        (("usage",), back(hours=71), ["usage_minute"], None),
+        (("usage",), back(days=3), ["usage_quarter"], None),
+        (("usage",), back(days=89), ["usage_quarter"], None),
+        (("usage",), back(days=91), ["usage_day"], None),
         (
             ("usage", "users"),
             back(hours=1),
             ["usage_minute", "user_day", "user_hour"],
-            timedelta(hours=1),
+            "hours, from 2026-11-20T11:00:00Z on",
         ),
         (
             ("usage", "users"),
             back(days=34),
             ["usage_quarter", "user_day", "user_hour"],
-            timedelta(hours=1),
+            "hours, from 2026-10-17T12:00:00Z on",
         ),
-        (("usage", "users"), back(days=36), ["usage_quarter", "user_day"], timedelta(days=1)),
-        (("usage", "events"), back(hours=1), ["events", "usage_minute"], timedelta(minutes=1)),
+        (
+            ("usage", "users"),
+            back(days=36),
+            ["usage_quarter", "user_day", "user_hour"],
+            "days, from 2026-10-15T00:00:00Z on",
+        ),
+        (("usage", "events"), back(hours=1), ["events", "usage_minute"], None),
     ],
 )
 def test_the_finest_table_that_holds_the_window_is_read(
-    relations: tuple[str, ...], window: Window, tables: list[str], step: timedelta
+    relations: tuple[str, ...], window: Window, tables: list[str], users_from: str | None
 ) -> None:
-    """Minutes for 3 days, quarters of an hour for 90, hours of users for 35; widened to the coarsest step."""
+    """Minutes for 3 days, quarters of an hour for 90, hours of users for 35; who is counted longer is said."""
     source = choose(ALL, relations, window, NOW, by_attribute=False)
     assert read(source) == sorted(tables)
-    assert source.window == window.aligned(step)
+    assert source.window == window
     assert not source.raw
-    assert not source.notes
+    said = () if users_from is None else (f"users are counted by whole {users_from}",)
+    assert source.notes == said
 
 
 def test_days_of_a_time_zone_need_finer_steps_than_days_of_utc() -> None:
@@ -110,7 +116,7 @@ def test_attributes_are_only_in_raw_rows() -> None:
     """Filtering by attribute reads raw rows though there are rollups, and says when they may not reach back."""
     assert choose(ALL, EVERY, back(hours=1), NOW, by_attribute=True).name == "otel_traces"
     source = choose(ALL, EVERY, back(days=8), NOW, by_attribute=True)
-    assert source.notes == ("raw spans are kept for 7 days: older ones may be missing",)
+    assert source.notes == ("raw spans are kept for 7 days: older ones are missing",)
 
 
 def test_a_database_without_tables_is_said(empty_store: Store) -> None:
@@ -479,15 +485,16 @@ def test_a_dimensions_name_is_tried_as_an_attribute(store: Store) -> None:
 
 
 def test_the_relations_beside_need_no_choice(store: Store) -> None:
-    """What else came in does not widen the window, who was there before does; raw rows have both."""
+    """What else came in and who was there before do not widen the window; raw rows have both."""
     tables = ALL | {"ledger": {"Time"}}
     relations = ("usage", "ledger", "spans")
     source = choose(tables, relations, back(hours=1), NOW, by_attribute=False)
-    assert source.window == back(hours=1).aligned(timedelta(minutes=1))
+    assert source.window == back(hours=1)
     assert source.step == timedelta(minutes=1)
     people = choose(tables, ("usage", "history"), back(hours=1), NOW, by_attribute=False)
-    assert people.window == back(hours=1).aligned(timedelta(hours=1))
-    assert people.relations["history"] == people.relations["users"] == "people"
+    assert people.window == back(hours=1)
+    assert people.relations["users"] == "people"
+    assert people.relations["history"] == "history"
     raw_source = choose(store.tables(), relations, back(hours=1), NOW, by_attribute=True)
     assert raw_source.relations["ledger"] == "raw_ledger"
     assert choose(ALL, relations, back(hours=1), NOW, by_attribute=False).name == "otel_traces"

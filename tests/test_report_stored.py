@@ -82,7 +82,7 @@ def test_raw_spans_answer_what_stored_uses_cannot(used: Store) -> None:
     assert source(used, by="account") == "otel_traces"
     assert run("cost", used, now=NOW, since="2h", where={"user.id": "ann"}).source.raw
     columns = ["Time", "TimeEnd", "Signal", "EventsFrom", "EventsTo", "EventsThreshold"]
-    at = NOW - timedelta(hours=1)
+    at = NOW - timedelta(minutes=9)
     row = [at, at, "events", at, at + timedelta(minutes=1), 1 << 55]
     used.client().insert("sampling_history", [row], column_names=columns)
     assert source(used, where={"user.id": "ann"}) == "otel_traces"

@@ -42,7 +42,8 @@ counts = st.lists(st.integers(0, 20), min_size=DAYS, max_size=DAYS)
 )
 def test_classes_at_their_thresholds(calls: float, velocity: float, word: str) -> None:
     """Abandoned is tested first, then emerging, then the velocity; 0.5 itself is stable (REQ-TRD-01)."""
-    assert trend_type(calls, velocity) == word
+    assert trend_type(calls, velocity, 5) == word
+    assert trend_type(calls, velocity, 4) == "not enough history"
 
 
 def test_growth_and_confidence() -> None:
@@ -104,7 +105,7 @@ def test_velocity_is_the_slope_of_linear_regression(
         halves = [stats.linregress(x[part], y[part]).slope for part in (slice(10), slice(10, None))]
         assert record["acceleration"] == pytest.approx(halves[1] - halves[0], abs=2e-6)
         assert record["calls"] == y.sum()
-        assert record["trend"] == trend_type(y.sum(), record["velocity"])
+        assert record["trend"] == trend_type(y.sum(), record["velocity"], y.size)
 
 
 def test_when_it_began() -> None:

@@ -26,6 +26,7 @@ from pydantic import AfterValidator
 from headgate.queries.charts import Chart
 from headgate.queries.columns import Columns
 from headgate.queries.periods import Periods
+from headgate.queries.recorded import Known
 from headgate.queries.window import Window, zone_of
 
 Step = Literal["auto", "hour", "day", "week", "month", "quarter", "year"]
@@ -95,7 +96,8 @@ class Context:
     The window that the columns are of, the time of asking, the parameters, the periods (days, unless the report has a
     `step`), the windows of what was asked beside, by label, and the step of the rows of usage that were read (0: raw).
     `people` is the share of all people whose events there are (`headgate.queries.estimate.people`), 1 where they were
-    not thinned, and `people_beside` that of what was asked beside.
+    not thinned, and `people_beside` that of what was asked beside; `known_beside` says how much of those windows there
+    can be records of.
     """
 
     window: Window
@@ -106,6 +108,20 @@ class Context:
     step: timedelta = timedelta(0)
     people: float = 1.0
     people_beside: Mapping[str, float] = field(default_factory=dict)
+    known_beside: Mapping[str, Known] = field(default_factory=dict)
+
+    def compares(self, label: str) -> bool:
+        """Return whether there are records of the whole window of what was asked beside."""
+        return self.known_beside.get(label, "whole") == "whole"
+
+    def change_rate(self, value: float, before: float, label: str) -> float | None:
+        """Return a total against that of the earlier window `label`, each by its window's length, less 1.
+
+        None without any before, and where there are not records of the whole earlier window.
+        """
+        if not before or not self.compares(label):
+            return None
+        return round(value / before * (self.beside[label].days / self.window.days) - 1, 4)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -34,7 +34,10 @@ Ask for a report with `headgate report NAME` or `GET /api/reports/NAME`. As JSON
 }
 ```
 
-- `window` is the window that the numbers are of: half open, in UTC, widened to whole steps of the table that was read.
+- `window` is the window that the numbers are of: half open, in UTC. Of rollups it begins on a whole minute, from a
+  day's length on on a quarter of an hour, and on a day of UTC where only days are kept. It never ends after the time
+  of asking, and does not reach back behind the first record (of the service, if one was asked for) or what is
+  kept: what was before is missing, not zero, and `summary.notes` says so. It is the same for every report.
 - `exact` says whether every number was counted. Rollups are counted from all traffic. `where` is answered from
   `events` or from raw rows; where those were sampled, numbers are estimates, and each record's `uncertainty`
   has their `standard_error` and 95 % interval (`low`, `high`), null where it cannot be told, and the `reason`.

@@ -11,11 +11,12 @@ Reports read relations, not tables. A relation has the columns of its rollup tab
     kept     uses among the raw spans that were kept, whatever else answers
     decisions  sampling_history: what the sampler decided; without entries where raw rows answer
 
-Rollups answer when every relation has such a table and no attribute is asked for (rollups have none); the window is
-widened to whole steps of the coarsest. A table whose steps are coarser than the periods that are asked for (days of a
-time zone, hours of a day) does not do. Otherwise `sources/*.sql` derive the same relations from raw spans and named
-log records, by the collector's definitions, under the same column names: one report statement serves both, and there
-is one definition of each number. There the weight of a row is what sampling made it stand for.
+Rollups answer when every relation has such a table and no attribute is asked for (rollups have none). The window is
+on whole steps of usage already (`headgate.queries.recorded`); users are counted by hours or days, and the one that
+holds the window's begin counts as beginning with it. A table whose steps are coarser than the periods that are asked
+for (days of a time zone, hours of a day) does not do. Otherwise `sources/*.sql` derive the same relations from raw
+spans and named log records, by the collector's definitions, under the same column names: one report statement serves
+both, and there is one definition of each number. There the weight of a row is what sampling made it stand for.
 
 Usage and events have two more columns, for how sure a number is: `Noise` (see `headgate.queries.uncertain`), and events
 also `Draw`, a hash of what was kept or dropped as one: the trace, or the person. `HasSession` says whether a use has a
@@ -36,12 +37,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from headgate.queries.estimate import probability
-from headgate.queries.tier import DIMENSION_TIERS, TIERS, Tier
-from headgate.queries.window import Window
+from headgate.queries.tier import DIMENSION_TIERS, PLURAL, TIERS, Tier, chosen_tier
+from headgate.queries.window import Window, iso
 from headgate.store import NoData
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
 
@@ -55,9 +56,9 @@ BESIDE: Mapping[str, tuple[str, str]] = {
 """Relations that have no part in the choice: the table, and the name among raw rows."""
 RAW_KEEP = timedelta(days=7)
 _DAY = timedelta(days=1)
-_PLURAL = {_DAY: "days", timedelta(hours=1): "hours", timedelta(minutes=15): "quarters"}
 _UNCOUNTED = "what has no value of the dimension is not counted"
 _KEPT = {"usage": "kept_usage", "events": "kept_events"}
+_PEOPLE = {"users": "people", "history": "history"}
 RAW = {"usage": "raw_usage", "users": "raw_users", "events": "raw_events"}
 
 
@@ -67,8 +68,9 @@ class Source:
 
     `prelude` is the WITH clause that defines the names. `step` is that of the rows of usage, 0 for raw rows. `raw` says
     that rows are raw, `provisional` that their fingerprints are keys of `raw_errors` only. `events_threshold` is what
-    events are thinned to: those of the share `people` of all. `days` are the whole days of UTC of which users are
-    counted by the day; empty where hours are needed.
+    events are thinned to: those of the share `people` of all. `users` is the window in whole steps of users, `days` are
+    the whole days of UTC of which they are counted by the day; empty where hours are needed. `keep` says for how long
+    raw rows are kept, None where that is not known or where other rows count.
     """
 
     relations: Mapping[str, str]
@@ -80,7 +82,9 @@ class Source:
     raw: bool = False
     provisional: bool = False
     events_threshold: int = 0
+    users: Window | None = None
     days: Window | None = None
+    keep: timedelta | None = None
 
     @property
     def by_dimension(self) -> bool:
@@ -130,18 +134,25 @@ def choose(
     by_dimension: bool = False,
     rows: Source | None = None,
     resolution: timedelta = timedelta(days=1),
+    earlier: bool = False,
     usage_resolution: timedelta | None = None,
 ) -> Source:
     """Choose between rollups and raw rows; `tables` are the columns of each table there is.
 
     `by_attribute` says that rows are filtered by attributes, `by` is the attribute that takes the operation's place,
     `by_dimension` says that there is a rollup by it, `rows` is what has the rest then, raw rows unless given.
-    `resolution` is the coarsest step that will do,
-    `usage_resolution` that of usage. Raises NoData when the database has neither.
+    `resolution` is the coarsest step that will do, `usage_resolution` that of usage; an `earlier` window is one that
+    another follows. Raises NoData when the database has neither.
     """
     if not by_attribute and by is None:
         rollups = _rollups(
-            tables, relations, window, now, resolution, usage_resolution or resolution
+            tables,
+            relations,
+            window,
+            now,
+            resolution,
+            usage_resolution or resolution,
+            earlier=earlier,
         )
         if rollups:
             return rollups
@@ -165,6 +176,8 @@ def _rollups(
     now: datetime,
     resolution: timedelta,
     usage_resolution: timedelta,
+    *,
+    earlier: bool,
 ) -> Source | None:
     chosen: dict[str, Tier] = {}
     notes: list[str] = []
@@ -175,7 +188,7 @@ def _rollups(
         return None
     for relation in sorted(set(relations) - beside.keys()):
         needed = usage_resolution if relation == "usage" else resolution
-        tier = _tier(TIERS[relation], tables, window, now, needed, notes)
+        tier = chosen_tier(TIERS[relation], tables, window, now, needed, notes)
         if tier is None:
             return None
         chosen[relation] = tier
@@ -187,50 +200,27 @@ def _rollups(
     if "kept" in beside:
         beside["kept"] = BESIDE["kept"][1]
         made |= _spans(tables)
-    step = max(tier.step for tier in chosen.values())
     usage = chosen.get("usage") or next(iter(chosen.values()))
-    aligned = window.aligned(step)
     read = beside | {name: _KEPT.get(name, tier.table) for name, tier in chosen.items()}
-    days = None
-    if read.get("users") == "user_hour" and "user_day" in tables:
-        made["people"] = sql("people")
-        read |= {name: "people" for name in ("users", "history") if name in read}
-        days = Window(aligned.since, aligned.since) if resolution % _DAY else aligned.whole(_DAY)
-    return Source(
-        relations=read,
-        window=aligned,
-        name=usage.table,
-        prelude=defined(made),
-        notes=tuple(notes),
-        step=usage.step,
-        days=days,
-    )
+    wide = days = None
+    if "users" in chosen and "user_day" in tables:
+        unit = chosen["users"].step
+        wide = Window(window.aligned(unit).since, window.until)
+        if earlier:  # the step that holds its end is counted in the window that follows
+            wide = window.back(unit)
+        elif wide.since < window.since:
+            notes.append(f"users are counted by whole {PLURAL[unit]}, from {iso(wide.since)} on")
+        days = wide
+        if unit < _DAY:
+            days = Window(wide.since, wide.since) if resolution % _DAY else wide.whole(_DAY)
+        made |= {"people": sql("people"), "history": sql("history")}
+        read |= {name: made_of for name, made_of in _PEOPLE.items() if name in read}
+    told, prelude = tuple(notes), defined(made)
+    return Source(read, window, usage.table, prelude, told, usage.step, users=wide, days=days)
 
 
 def _of(text: str, table: str) -> str:
     return text.replace("{usage_table:Identifier}", table)
-
-
-def _tier(
-    tiers: Sequence[Tier],
-    tables: Collection[str],
-    window: Window,
-    now: datetime,
-    needed: timedelta,
-    notes: list[str],
-) -> Tier | None:
-    """Return the finest tier that holds the window in steps that do, and note what falls short."""
-    there = [tier for tier in tiers if tier.table in tables]
-    if not there:
-        return None
-    whole = [tier for tier in there if now - window.aligned(tier.step).since < tier.keep]
-    fine = [tier for tier in whole if not needed % tier.step]
-    tier = (fine or whole or there[-1:])[0]
-    if not whole:
-        notes.append(f"{tier.table} keeps {tier.keep.days} days: older rows are missing")
-    if needed % tier.step:
-        notes.append(f"{tier.table} has whole {_PLURAL[tier.step]} of UTC: periods are cut there")
-    return tier
 
 
 def _dimension(
@@ -242,7 +232,7 @@ def _dimension(
     needed: timedelta,
 ) -> Source:
     notes: list[str] = []
-    tier = _tier(DIMENSION_TIERS, tables, window, now, needed, notes)
+    tier = chosen_tier(DIMENSION_TIERS, tables, window, now, needed, notes)
     if tier is None:
         return raw
     usage = sql("dimension_usage").replace("{dimension_table:Identifier}", tier.table)
@@ -254,7 +244,7 @@ def _dimension(
     return replace(
         raw,
         relations={**raw.relations, "usage": "dimension_usage"},
-        window=window.aligned(tier.step),
+        keep=None,
         name=tier.table,
         prelude=f"{raw.prelude},\ndimension_usage AS (\n{usage})",
         notes=tuple(notes),
@@ -275,12 +265,20 @@ def _raw(
         parts["uses"] = "uses_by"
     parts |= {name: name for name in (*RAW.values(), "raw_ledger", "raw_decisions")}
     made |= {name: sql(file) for name, file in parts.items()}
+    keep = RAW_KEEP if "Weight" in tables["otel_traces"] else None
     notes: tuple[str, ...] = ()
-    if "Weight" in tables["otel_traces"] and now - window.since > RAW_KEEP:
-        notes = (f"raw spans are kept for {RAW_KEEP.days} days: older ones may be missing",)
+    if keep and now - window.since > keep:
+        notes = (f"raw spans are kept for {keep.days} days: older ones are missing",)
     relations = RAW | {relation: name for relation, (_, name) in BESIDE.items()}
     return Source(
-        relations, window, "otel_traces", defined(made), notes, raw=True, provisional=True
+        relations,
+        window,
+        "otel_traces",
+        defined(made),
+        notes,
+        raw=True,
+        provisional=True,
+        keep=keep,
     )
 
 

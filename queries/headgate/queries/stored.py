@@ -63,4 +63,5 @@ def stored(window: Window, now: datetime, *, by: bool) -> Source:
         defined({name: sql(file) for name, file in made.items()}),
         late if now - window.since > keep else (),
         raw=True,
+        keep=keep,
     )

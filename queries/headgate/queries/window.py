@@ -58,6 +58,12 @@ class Window:
         late = -(self.until - _EARLIEST) % resolution
         return Window(self.since - early, self.until + late)
 
+    def back(self, resolution: timedelta) -> Window:
+        """Return the window with both ends moved back to whole steps of `resolution`; it may be empty."""
+        wide = self.aligned(resolution)
+        until = wide.until if wide.until == self.until else wide.until - resolution
+        return Window(wide.since, until)
+
     def whole(self, resolution: timedelta) -> Window:
         """Return the largest window of whole steps of `resolution` within this one; empty, at its start, if none is."""
         early = -(self.since - _EARLIEST) % resolution

@@ -1,11 +1,14 @@
--- Who used what, and who had before the window: by whole days of UTC, and by the hours of the window before and after
--- them. Days have fewer rows: whoever comes back the same day is one row there.
-SELECT Time, ServiceName, Operation, UserHash, Calls, Errors
-FROM user_day
-WHERE Time < {days_until:DateTime64(9, 'UTC')}
+-- Who used what in the window: by whole days of UTC, and by the hours before and after them. Days have fewer rows:
+-- whoever comes back the same day is one row there. A row that holds the window's begin counts as beginning with it.
+SELECT
+    greatest(counted.Time, toDateTime({since:DateTime64(9, 'UTC')}, 'UTC')) AS Time, ServiceName, Operation, UserHash, Calls, Errors
+FROM user_day AS counted
+WHERE counted.Time >= {days_since:DateTime64(9, 'UTC')}
+    AND counted.Time < {days_until:DateTime64(9, 'UTC')}
 UNION ALL
-SELECT Time, ServiceName, Operation, UserHash, Calls, Errors
-FROM user_hour
-WHERE Time >= {since:DateTime64(9, 'UTC')}
-    AND Time < {until:DateTime64(9, 'UTC')}
-    AND (Time < {days_since:DateTime64(9, 'UTC')} OR Time >= {days_until:DateTime64(9, 'UTC')})
+SELECT
+    greatest(counted.Time, toDateTime({since:DateTime64(9, 'UTC')}, 'UTC')) AS Time, ServiceName, Operation, UserHash, Calls, Errors
+FROM user_hour AS counted
+WHERE counted.Time >= {users_since:DateTime64(9, 'UTC')}
+    AND counted.Time < {users_until:DateTime64(9, 'UTC')}
+    AND (counted.Time < {days_since:DateTime64(9, 'UTC')} OR counted.Time >= {days_until:DateTime64(9, 'UTC')})

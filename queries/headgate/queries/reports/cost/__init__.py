@@ -57,7 +57,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         unallocated_cost=round(max(bill.cost - float(bill.allocated.sum()), 0.0), 6),
         unpriced_calls=round(float(bill.quantity[bill.uses & (bill.rule < 0)].sum()), 2),
         cost_before=round(before, 6) if priced else None,
-        change_rate=round(bill.cost / before - 1, 4) if before else None,
+        change_rate=context.change_rate(bill.cost, before, "before"),
         worth=worth,
         roi=round((worth - bill.cost) / bill.cost, 4) if worth is not None and bill.cost else None,
         period_since_at=heading.window.since if heading else None,

@@ -134,7 +134,9 @@ class Summary(Cost):
     unallocated_cost: Annotated[float, "fixed costs of sources that nobody used"]
     unpriced_calls: Annotated[float, "uses without a rule"]
     cost_before: Annotated[float | None, "cost of the window before, of the same length"]
-    change_rate: Annotated[float | None, "cost / cost_before - 1; null where that was nothing"]
+    change_rate: Annotated[
+        float | None, "cost a day / before - 1; null where that was nothing, or not recorded of all"
+    ]
     worth: Annotated[float | None, "sum of `headgate.event.value`; null without any"]
     roi: Annotated[float | None, "(worth - cost) / cost; null without worth or cost"]
     period_since_at: Annotated[datetime | None, "begin of the current billing period"]

@@ -73,7 +73,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         operations=len(rows),
         healthy=healthy,
         unhealthy=len(rows) - healthy,
-        numbers=_numbers(columns, users) if rows else (),
+        numbers=_numbers(columns, users, context) if rows else (),
         failing=tuple(failing[: params.shortlist]),
         slowest=tuple(slow[: params.shortlist]),
         newest_errors=_newest(columns["failures"], params.shortlist),
@@ -113,7 +113,7 @@ def _row(
             None if rate is None else rate.value, None if p95 is None else p95.value, hours
         ),
         calls=calls,
-        change_rate=round(calls.value / before - 1, 4) if before else None,
+        change_rate=context.change_rate(calls.value, before, "previous"),
         calls_series=tuple(_per_period(usage, context).tolist()),
         success_rate=rate,
         error_rate=None if rate is None else round(1 - rate.value, 4),
@@ -124,7 +124,9 @@ def _row(
     )
 
 
-def _numbers(columns: Mapping[str, Columns], users: Mapping[Any, Estimate]) -> tuple[Number, ...]:
+def _numbers(
+    columns: Mapping[str, Columns], users: Mapping[Any, Estimate], context: Context
+) -> tuple[Number, ...]:
     earlier = {name: columns[f"previous.{name}"] for name in ("outcomes", "moments", "buckets")}
     before = _users(columns["previous.users"], exact=not earlier["outcomes"].sum("variance"))
     now = {name: columns[name] for name in ("moments", "buckets")}
@@ -145,10 +147,19 @@ def _numbers(columns: Mapping[str, Columns], users: Mapping[Any, Estimate]) -> t
             name,
             value,
             was,
-            round(_value(value) / was.value - 1, 4) if value and was and was.value else None,
+            None if value is None or was is None else _change(name, value, was, context),
         )
         for name, value, was in found
     )
+
+
+def _change(name: str, value: Estimate, was: Estimate, context: Context) -> float | None:
+    """Return how much a number changed; only calls are more for a longer window."""
+    if name == "calls":
+        return context.change_rate(value.value, was.value, "previous")
+    if not was.value or not context.compares("previous"):
+        return None
+    return round(value.value / was.value - 1, 4)
 
 
 def _value(estimate: Estimate | None) -> float:

@@ -32,7 +32,10 @@ class Row:
         " `archive candidate` (not used for over 168 hours)",
     ]
     calls: Annotated[Estimate, "uses"]
-    change_rate: Annotated[float | None, "calls against the window before; null without any there"]
+    change_rate: Annotated[
+        float | None,
+        "calls a day against the window before; null without any, or records of all of it",
+    ]
     calls_series: Annotated[tuple[float, ...], "calls of each period"]
     success_rate: Annotated[Estimate | None, "share of calls that ended well"]
     error_rate: Annotated[float | None, "1 - success_rate"]

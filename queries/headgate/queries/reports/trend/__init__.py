@@ -116,10 +116,10 @@ def _trend(
         else None
     )
     return {
-        "trend": trend_type(calls.value, fit["velocity"]),
+        "trend": trend_type(calls.value, fit["velocity"], fit["periods"]),
         "calls": calls,
         **{name: value for name, value in fit.items() if name != "periods"},
-        "change_rate": round(calls.value / calls_before - 1, 4) if calls_before else None,
+        "change_rate": context.change_rate(calls.value, calls_before, "previous"),
         "unique_users": bound(every),
         "new_users_per_week": bound(users.sum("newcomers"))
         .scaled(1 / max(context.window.days / 7, 1))

@@ -6,11 +6,17 @@ from numpy.typing import NDArray
 from headgate.queries.changes import slopes
 
 GROWING_ABOVE, DECLINING_BELOW, ABANDONED_FROM = 0.5, -0.5, -2.0
+LEAST_PERIODS, TOO_SHORT = 5, "not enough history"
 EMERGING_BELOW_CALLS, ABANDONED_BELOW_CALLS = 10, 5
 
 
-def trend_type(calls: float, velocity: float) -> str:
-    """Return the class; tested in this order: abandoned, emerging, growing, declining, stable."""
+def trend_type(calls: float, velocity: float, periods: int) -> str:
+    """Return the class; tested in this order: abandoned, emerging, growing, declining, stable.
+
+    None of them is said of fewer periods than LEAST_PERIODS.
+    """
+    if periods < LEAST_PERIODS:
+        return TOO_SHORT
     if velocity <= ABANDONED_FROM and calls < ABANDONED_BELOW_CALLS:
         return "abandoned"
     if calls < EMERGING_BELOW_CALLS:

@@ -14,8 +14,9 @@ class Trend:
 
     trend: Annotated[
         str,
-        "tested in this order: `abandoned` (velocity <= -2 and under 5 calls), `emerging` (under 10"
-        " calls), `growing` (velocity > 0.5), `declining` (< -0.5), `stable`",
+        "`not enough history` under 5 whole periods with records; else tested in this order: `abandoned`"
+        " (velocity <= -2 and under 5 calls), `emerging` (under 10 calls), `growing` (velocity > 0.5),"
+        " `declining` (< -0.5), `stable`",
     ]
     calls: Annotated[Estimate, "uses"]
     velocity: Annotated[
@@ -29,7 +30,8 @@ class Trend:
         float, "last quarter of the periods / first quarter - 1; 1 where only the last has calls"
     ]
     change_rate: Annotated[
-        float | None, "calls against the window before, of the same length; null without any there"
+        float | None,
+        "calls a day against the window before; null without any there, or records of all of it",
     ]
     unique_users: Annotated[Estimate, "distinct users"]
     new_users_per_week: Annotated[

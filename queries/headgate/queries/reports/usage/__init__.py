@@ -48,9 +48,14 @@ class Frequency:
     """How often and when; the same numbers for one operation and for all."""
 
     calls: Annotated[Estimate, "uses: server, consumer and root spans, tracked calls, named events"]
-    calls_before: Annotated[Estimate, "uses in the window before, of the same length"]
-    change_rate: Annotated[float | None, "calls / calls_before - 1; null without calls before"]
-    calls_per_day: Annotated[Estimate, "calls / max(days of the window, 1)"]
+    calls_before: Annotated[Estimate, "uses in the window before, of the same length, as recorded"]
+    change_rate: Annotated[
+        float | None,
+        "calls a day / calls a day before - 1; null without calls before, or records of all of it",
+    ]
+    calls_per_day: Annotated[
+        Estimate, "calls / max(days of the window that there are records of, 1)"
+    ]
     calls_per_week: Annotated[Estimate, "calls / max(days / 7, 1)"]
     calls_per_month: Annotated[Estimate, "calls / max(days / 30, 1)"]
     unique_users: Annotated[Estimate, "distinct users (`user.id`, else `enduser.id`)"]
@@ -178,9 +183,7 @@ def _frequency(
     return {
         "calls": calls,
         "calls_before": calls_before,
-        "change_rate": round(calls.value / calls_before.value - 1, 4)
-        if calls_before.value
-        else None,
+        "change_rate": context.change_rate(calls.value, calls_before.value, "before"),
         "calls_per_day": calls.scaled(1 / max(days, 1)).rounded(2),
         "calls_per_week": calls.scaled(1 / max(days / 7, 1)).rounded(2),
         "calls_per_month": calls.scaled(1 / max(days / 30, 1)).rounded(2),

@@ -122,7 +122,7 @@ def _trends(usage: Columns, context: Context) -> tuple[Trend, ...]:
         Trend(
             service=label[0],
             operation=label[1],
-            trend=trend_type(part.sum("calls"), slope),
+            trend=trend_type(part.sum("calls"), slope, x.size),
             velocity=round(float(slope), 6),
             growth_rate=round(float(g), 4),
         )

@@ -1,0 +1,228 @@
+"""One report on one store at one instant: choose a source for each of its questions, run the statements."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from headgate.queries.columns import Columns, columns_of
+from headgate.queries.errors import ReportError
+from headgate.queries.params import own
+from headgate.queries.periods import Periods, natural_step, periods
+from headgate.queries.recorded import Known, Records, cut
+from headgate.queries.source import Source, choose, sql
+from headgate.queries.stored import answers, possible, stored
+from headgate.queries.tier import DIMENSION_TIERS
+from headgate.queries.unknown import nothing_has_it, unknown_attribute
+from headgate.queries.window import zone_of
+from headgate.store import StoreError
+from headgate.store.dimension import attributes_of
+from headgate.store.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from headgate.queries.catalog import Entry
+    from headgate.queries.declaration import Ask, Params
+    from headgate.queries.window import Window
+    from headgate.store import Store
+    from headgate.store.dimension import Dimensions
+    from headgate.store.identity import IdentityRules
+
+MOST_USES = 500_000
+"""Of how many uses attributes or sessions are read; of more, those of some hours, or some sessions whole."""
+_REASON_LENGTH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One report on one store at one instant."""
+
+    store: Store
+    report: Entry
+    tables: Mapping[str, Collection[str]]
+    now: datetime
+    identity: IdentityRules
+    dimensions: Dimensions
+    records: Records
+
+    def answer(
+        self, ask: Ask, main: Window | None = None
+    ) -> tuple[Source, Known, Periods, dict[str, Columns]]:
+        """Choose a source for a question and run its statements; `main` is the window of the report's own."""
+        params = ask.params
+        by_dimension = self.is_dimension(params)
+        earlier = main is not None and ask.window.until <= main.since
+        within, known = self.records.within(ask.window)
+        made = cut(within, self.tables, self.now, by_dimension=by_dimension, earlier=earlier)
+        ask = replace(ask, window=made)
+        wanted = self.report.queries
+        own = (query for query in wanted if query not in self.report.report.on_request)
+        chosen = {q: wanted[q] for q in (own if ask.queries is None else ask.queries)}
+        zone = zone_of(params.timezone)
+        step = getattr(params, "step", "day")
+        if step == "auto":
+            step = natural_step(ask.window)
+        resolution = periods(ask.window, step, zone, params.week_start).resolution
+        relations = self.report.relations | {"usage"}
+        rows = self._stored(ask, relations)
+        source = (
+            rows
+            if rows and not by_dimension
+            else choose(
+                self.tables,
+                relations,
+                ask.window,
+                self.now,
+                by_attribute=bool(params.where),
+                by=params.by,
+                by_dimension=by_dimension,
+                rows=rows,
+                resolution=resolution,
+                earlier=earlier,
+                usage_resolution=min(self.report.report.resolution, resolution),
+            )
+        )
+        if step == "hour" != getattr(params, "step", "day") and source.step >= timedelta(days=1):
+            step = "day"  # hours were only the natural choice, and are not in that table any more
+        if source.raw and not source.by_dimension:
+            source = replace(source, window=within)  # raw rows answer for the very window
+        kept, less = self.records.kept(source, self.now).within(source.window)
+        if less != "whole":
+            source, known = replace(source, window=kept), less
+        source = self._thinned(source)
+        grid = periods(source.window, step, zone, params.week_start)
+        columns = {q: self.ask(source, text, params, grid) for q, text in chosen.items()}
+        if source.provisional and any("fingerprint" in found for found in columns.values()):
+            columns = self._with_fingerprints(source, params, grid, columns)
+        return source, known, grid, columns
+
+    def _stored(self, ask: Ask, relations: Collection[str]) -> Source | None:
+        """Return stored uses as the source of a question about attributes, where they answer it."""
+        params = ask.params
+        asked: list[Collection[str]] = [[key] for key in params.where]
+        if params.by is not None:
+            asked.append(attributes_of(params.by, self.dimensions, counted=False))
+        if not asked or not possible(self.tables, relations):
+            return None
+        window = {"since": _instant(ask.window.since), "until": _instant(ask.window.until)}
+        with store_errors():
+            found = answers(self.store, window, asked)
+        return stored(ask.window, self.now, by=params.by is not None) if found else None
+
+    def is_dimension(self, params: Params) -> bool:
+        """Say whether `by` names a dimension that is counted from all traffic, and nothing else was asked for."""
+        if params.by is None or params.where or params.operation:
+            return False
+        table = next((t.table for t in DIMENSION_TIERS if t.table in self.tables), None)
+        if table is None:
+            return False
+        text = f"SELECT 1 FROM {table} WHERE Dimension = {{by:String}} LIMIT 1"
+        with store_errors():
+            return bool(self.store.client().query(text, parameters={"by": params.by}).result_rows)
+
+    def told(
+        self, source: Source, params: Params, columns: Mapping[str, Columns], *, refuse: bool = True
+    ) -> Source:
+        """Say so in the source where no use has `by`; raises ReportError to `refuse` what is no dimension."""
+        if params.by is None or not source.raw or not nothing_has_it(columns):
+            return source
+        anyone = replace(params, service=None, operation=None, where={})
+        grid = periods(source.window, "day", zone_of("UTC"))
+        known = self.ask(source, sql("attribute_names"), anyone, grid)["name"].tolist()
+        said = unknown_attribute(params.by, source.window, {*known, *dict(self.dimensions)})
+        if refuse and params.by not in dict(self.dimensions):
+            raise ReportError(said)
+        return replace(source, notes=(*source.notes, said.partition(";")[0]))
+
+    def _thinned(self, source: Source) -> Source:
+        """Return the source with events thinned to the largest threshold of the window."""
+        asked = {"events", "decisions"} & source.relations.keys()
+        if source.raw or not asked or "sampling_history" not in self.tables:
+            return source
+        parameters = {
+            "since": _instant(source.window.since),
+            "until": _instant(source.window.until),
+            "usage": source.name,
+        }
+        with store_errors():
+            found = self.store.client().query(sql("sampled"), parameters=parameters).result_rows
+        threshold, weighted = found[0]
+        return source.thinned(int(threshold), weighted=bool(weighted))
+
+    def ask(self, source: Source, text: str, params: Params, grid: Periods) -> Columns:
+        """Run one statement."""
+        operation = params.operation or ""
+        users, days = source.users or source.window, source.days or source.window
+        parameters = {
+            "since": _instant(source.window.since),
+            "until": _instant(source.window.until),
+            "service": params.service or "",
+            # With `by` the relations' operation is another thing; the filter has been applied below them.
+            "operation": operation if params.by is None else "",
+            "only_operation": operation,
+            "by": params.by or "",
+            "by_attributes": attributes_of(
+                params.by or "", self.dimensions, counted=source.by_dimension
+            ),
+            "by_counted": source.by_dimension,
+            "timezone": params.timezone,
+            "week_start": params.week_start,
+            "user_attributes": list(self.identity.user),
+            "session_attributes": list(self.identity.session),
+            "nobody": list(self.identity.nobody),
+            "edges": grid.edges_s[:-1].tolist(),
+            "where_keys": list(params.where),
+            "where_values": list(params.where.values()),
+            "events_threshold": source.events_threshold,
+            "most_uses": MOST_USES,
+            "users_since": _instant(users.since),
+            "users_until": _instant(users.until),
+            "days_since": _instant(days.since),
+            "days_until": _instant(days.until),
+            **source.relations,
+            **own(params),
+        }
+        with store_errors():
+            result = self.store.client().query(source.statement(text), parameters=parameters)
+            return columns_of(result)
+
+    def _with_fingerprints(
+        self, source: Source, params: Params, grid: Periods, columns: Mapping[str, Columns]
+    ) -> dict[str, Columns]:
+        """Put the store's fingerprint in place of the provisional key that SQL made of raw errors."""
+        errors = self.ask(source, sql("raw_errors"), params, grid)
+        parts = (errors["error_type"], errors["stack_trace"], errors["message"])
+        made = {
+            int(key): fingerprint(*(str(text).encode() for text in texts))
+            for key, *texts in zip(errors["provisional"], *parts, strict=True)
+        }
+        return {
+            query: found.replaced(
+                "fingerprint",
+                np.array([made.get(int(key), 0) for key in found["fingerprint"]], np.uint64),
+            )
+            if "fingerprint" in found
+            else found
+            for query, found in columns.items()
+        }
+
+
+@contextlib.contextmanager
+def store_errors() -> Iterator[None]:
+    """Say in one sentence what a database's long message begins with."""
+    try:
+        yield
+    except ClickHouseError as error:
+        reason = str(error).strip().splitlines()[0][:_REASON_LENGTH]
+        raise StoreError(f"the store could not answer: {reason}") from error
+
+
+def _instant(moment: datetime) -> str:
+    """Return a time of a UTC window as text for parameters that say 'UTC': numbers of few digits are read as dates."""
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}000"

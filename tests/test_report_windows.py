@@ -1,0 +1,158 @@
+"""Windows of reports: the same question about the same window is the same count; what is not recorded is missing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headgate.queries import names, run
+from headgate.queries.recorded import cut
+from headgate.queries.window import Window
+
+if TYPE_CHECKING:
+    from headgate.store import Store
+
+NOW = datetime(2026, 11, 20, 12, 37, 41, 123_456, tzinfo=UTC)
+FIRST = datetime(2026, 11, 9, 5, 45, tzinfo=UTC)
+EVERY_MINUTES = 7
+
+
+def count(store: Store, first: datetime = FIRST, service: str = "shop") -> None:
+    """Count one use every seven minutes from `first` to NOW, as the collector does."""
+    store.client().command(
+        "INSERT INTO usage_minute"
+        " (Time, ServiceName, Operation, Kind, Entry, Outcome, Calls, CallsAdjusted, DurationSum)"
+        " SELECT {first:DateTime('UTC')} + 60 * {every:UInt32} * number, {service:String}, 'buy', 'Server', true,"
+        " 'ok', 1, 1, 1000000 FROM numbers({uses:UInt32})",
+        parameters={
+            "first": first.replace(tzinfo=None),
+            "every": EVERY_MINUTES,
+            "service": service,
+            "uses": int((NOW - first) / timedelta(minutes=EVERY_MINUTES)) + 1,
+        },
+    )
+
+
+def expected(since: datetime, until: datetime, first: datetime = FIRST) -> int:
+    every = timedelta(minutes=EVERY_MINUTES)
+    uses = range(int((NOW - first) / every) + 1)
+    # A rollup's row lies at the begin of its step: quarters that begin before `until` count.
+    return sum(since <= first + number * every < until for number in uses)
+
+
+@pytest.mark.parametrize(
+    ("asked", "since"),
+    [
+        ({"since": "45m"}, datetime(2026, 11, 20, 11, 52, tzinfo=UTC)),
+        ({"since": "24h"}, datetime(2026, 11, 19, 12, 30, tzinfo=UTC)),
+        ({"since": "7d"}, datetime(2026, 11, 13, 12, 30, tzinfo=UTC)),
+        ({"since": "40d"}, FIRST),
+    ],
+)
+def test_every_report_counts_the_same_calls(
+    store: Store, asked: dict[str, str], since: datetime
+) -> None:
+    """Off the hour, whatever tables a report needs: one window that ends now, and one count."""
+    count(store)
+    told = {}
+    for name in names():
+        document = run(name, store, now=NOW, **asked).to_dict()
+        window, calls = document["window"], document["summary"]["calls"]
+        told[name] = window["since"], window["until"], calls
+    begins = since.isoformat().replace("+00:00", "Z")
+    right = (begins, "2026-11-20T12:37:41.123456Z", expected(since, NOW))
+    assert told == dict.fromkeys(names(), right)
+
+
+def test_a_window_is_cut_by_its_length_and_what_is_kept() -> None:
+    """Minutes, from a day on quarters, behind 90 days days; never past now; an earlier window ends no later."""
+    tables = ("usage_minute", "usage_quarter", "usage_day", "dimension_quarter")
+
+    def steps(since: timedelta, until: datetime = NOW, **more: bool) -> tuple[str, str]:
+        made = cut(Window(NOW - since, until), tables, NOW, **more)
+        return f"{made.since:%m-%dT%H:%M:%S}", f"{made.until:%m-%dT%H:%M:%S}"
+
+    now = "11-20T12:37:41"
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    assert steps(2 * hour) == ("11-20T10:37:00", now)
+    assert steps(2 * hour, by_dimension=True) == ("11-20T10:30:00", now)
+    assert steps(2 * day) == ("11-18T12:30:00", now)
+    assert steps(100 * day) == ("08-12T00:00:00", now)
+    assert steps(2 * day, NOW - day / 2) == ("11-18T12:30:00", "11-20T00:45:00")
+    assert steps(2 * hour, NOW - hour, earlier=True) == ("11-20T10:37:00", "11-20T11:37:00")
+    assert steps(5 * day, NOW - 3 * day, earlier=True) == ("11-15T12:30:00", "11-17T12:30:00")
+
+
+def test_calls_a_day_are_by_the_time_that_was_recorded(store: Store) -> None:
+    """A store of eleven days: one use in seven minutes, over any window that is longer."""
+    count(store)
+    for since in ("8d", "40d", "100d"):
+        summary = run("usage", store, now=NOW, since=since).summary
+        assert summary.calls_per_day.value == pytest.approx(1440 / 7, rel=0.02), since
+        assert summary.calls_per_week.value == pytest.approx(10080 / 7, rel=0.02), since
+
+
+def test_before_the_first_record_everything_is_missing(store: Store) -> None:
+    """Nothing grew because recording began: no change, no zeros in timelines, and the answer says since when."""
+    count(store)
+    for name in ("usage", "trend", "summary"):
+        answer = run(name, store, now=NOW, since="60d")
+        assert answer.summary.timeline[0].period == "2026-11-09"
+        assert len(answer.summary.timeline) == 12
+        assert any(
+            "there are records from 2026-11-09T05:45:00Z on" in n for n in answer.source.notes
+        )
+        assert {row.change_rate for row in answer.rows} == {None}
+    trend = run("trend", store, now=NOW, since="60d").summary
+    assert trend.trend == "stable"
+    assert trend.growth_rate == pytest.approx(0, abs=0.02)
+    assert not trend.changes
+    # Seven days before the last seven there are records of only four: calls of both are told, but no change.
+    for name in ("usage", "trend"):
+        answer = run(name, store, now=NOW, since="7d")
+        assert answer.summary.change_rate is None
+        assert any("how much changed is not known" in note for note in answer.source.notes)
+    changed = run("usage", store, now=NOW, since="5d").summary.change_rate
+    assert changed == pytest.approx(0, abs=0.01)
+
+
+def test_a_store_of_a_few_days_has_no_trend(store: Store) -> None:
+    """Three whole days are no trend, however long a window is asked for."""
+    count(store, first=NOW - timedelta(days=4))
+    answer = run("trend", store, now=NOW, since="90d")
+    assert answer.summary.trend == "not enough history"
+    assert {row.trend for row in answer.rows} == {"not enough history"}
+    assert answer.summary.retention_rate is None
+
+
+def test_a_services_first_record_bounds_what_is_asked_of_it(store: Store) -> None:
+    """A service that came later is missing before, not unused."""
+    count(store)
+    began = datetime(2026, 11, 16, 9, 15, tzinfo=UTC)
+    count(store, first=began, service="late")
+    assert run("usage", store, now=NOW, since="10d").window.since < began
+    answer = run("usage", store, now=NOW, since="10d", service="late")
+    assert answer.window.since == began
+    assert answer.summary.change_rate is None
+
+
+@pytest.mark.parametrize("days", [7, 40])
+def test_the_running_day_is_not_whole(store: Store, days: int) -> None:
+    """Also where users are counted by days: today is in the timeline, but not in slopes."""
+    count(store, first=datetime(2026, 10, 1, tzinfo=UTC))
+    summary = run("trend", store, now=NOW, since=f"{days}d").summary
+    assert [period.whole for period in summary.timeline] == [False, *[True] * (days - 1), False]
+    assert summary.velocity == pytest.approx(0, abs=0.2)
+
+
+def test_rows_that_have_expired_are_missing(store: Store) -> None:
+    """Raw spans are kept for 7 days: longer windows of them begin there, and the window before is not known."""
+    count(store)
+    answer = run("usage", store, now=NOW, since="10d", where={"region": "eu"})
+    assert answer.source.name == "otel_traces"
+    assert answer.window.since == NOW - timedelta(days=7)
+    week = run("usage", store, now=NOW, since="7d", where={"region": "eu"})
+    assert week.summary.change_rate is None
+    assert any("how much changed is not known" in note for note in week.source.notes)
