@@ -50,7 +50,7 @@ _OTHER = "other"
 _SERVICE = "service"
 # Long names differ at their ends: what is left out is in the middle.
 _SHORT = "length(datum.label) > 42 ? slice(datum.label, 0, 19) + '…' + slice(datum.label, -22) : datum.label"
-_LETTERS = 90  # of labels side by side under a chart; longer ones are set aslant
+_LETTERS = 55  # of labels side by side under a chart; longer ones are set aslant
 _DECADE = 10
 
 
