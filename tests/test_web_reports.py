@@ -90,6 +90,20 @@ def test_rows_come_in_pages(store: Store, ask: Callable[..., httpx.Response]) ->
         assert ask(f"{path}&{wrong}").status_code == 400
 
 
+def test_a_table_alone_and_how_much_of_it_can_be_asked_for(
+    store: Store, ask: Callable[..., httpx.Response]
+) -> None:
+    """`table` chooses what a CSV holds, `rows` how much of a table people read; what cannot be is refused."""
+    for name in "abc":
+        insert(store, name)
+    path = "/api/reports/usage?since=7d"
+    assert ask(f"{path}&format=csv&table=timeline").text.startswith("period,calls")
+    assert "and 2 more" in ask(f"{path}&format=table&rows=1").text
+    assert "more" not in ask(f"{path}&format=table&rows=0").text
+    for wrong in ("format=csv&table=days", "format=html&table=timeline", "format=table&rows=x"):
+        assert ask(f"{path}&{wrong}").status_code == 400
+
+
 def test_reports_are_those_of_the_library(store: Store, ask: Callable[..., httpx.Response]) -> None:
     """JSON, CSV and table are what `run` and `render` give for the same question."""
     insert(store)

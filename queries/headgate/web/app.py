@@ -3,9 +3,10 @@
     GET /healthz, /readyz, /metrics, /api/status   how the server is, see `headgate.web.health`
     GET, POST /api/sampling       what is sampled how, see `headgate.web.sampling`
     GET /api/reports              every report with its question and parameters
-    GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json;
-                                  page_rows=N and offset=N for a page of its rows
-                                  (default) or any other, width of a table in columns, chart of a picture from 1
+    GET /api/reports/{name}       a report; parameters as on the command line, where=key=value repeatable, format=json
+                                  (default) or any other, width of a table in columns, chart of a picture from 1,
+                                  table of a csv, rows shown of each table; page_rows=N and offset=N for a page of
+                                  its rows
 
     POST, GET /api/exports ...    files of rows, see headgate.web.export_routes
     POST /api/forget              remove a person, see headgate.web.forget
@@ -100,13 +101,13 @@ def create_app(
     async def report(request: Request) -> Response:
         question = _question(request)
         format_ = question.pop("format", "json")
-        options: dict[str, Any] = {
+        options = {
             "width": _whole("width", question.pop("width", "80"), _MAX_WIDTH),
             "chart": _whole("chart", question.pop("chart", "1"), _MAX_WIDTH),
             "table": question.pop("table", ""),
+            "rows": _rows(question.pop("rows", "")),
         }
         name, page = request.path_params["name"], asked(question)
-        options["rows"] = 0 if page else None  # who asks for a page gets all of it
         made, shown = await in_pool(lambda: answer(name, format_, options, question, page))
         headers = shown.headers(request.url) if shown else {}
         return Response(made, media_type=FORMATS[format_].media, headers=headers)
@@ -172,6 +173,12 @@ def _whole(name: str, text: str, most: int) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= most:
         raise ReportError(f"{name} {text!r} is not possible: write a number from 1 to {most}")
     return int(text)
+
+
+def _rows(text: str) -> int | None:
+    if text and not text.isdecimal():
+        raise ReportError(f"rows {text!r} is not possible: write a whole number; 0 shows all")
+    return int(text) if text else None
 
 
 async def _failure(_: Request, error: Exception) -> Response:
