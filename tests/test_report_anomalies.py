@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from usage_series import NOW, activity, answered, week_shape
 
-from headgate.queries import ReportError
+from headgate.queries import ReportError, run
 from headgate.queries.columns import Columns
 from headgate.queries.window import Window
+
+if TYPE_CHECKING:
+    from headgate.store import Store
 
 DAY = Window(NOW - timedelta(days=1), NOW)
 LEARNT = NOW - timedelta(days=29)
@@ -196,7 +200,14 @@ def test_days_can_be_judged_too() -> None:
     assert {(a["began_at"], a["metric"]) for a in found} == {("2028-02-29T00:00:00Z", "calls")}
 
 
-def test_hours_that_are_gone_are_refused() -> None:
-    """A window that exceeds what hours are kept for is answered with what to ask instead."""
-    with pytest.raises(ReportError, match="ask for a shorter window, or for step=day"):
-        answered("anomalies", activity([[1.0]], LEARNT), LEARNT - timedelta(days=80), DAY)
+def test_days_are_judged_where_hours_are_gone(store: Store) -> None:
+    """A window that exceeds what hours are kept for is judged by days; cycles of hours are refused in words."""
+    for name in ("anomalies", "correlation", "forecast"):
+        run(name, store, now=LEARNT, since="90d")
+    found = answered(
+        "anomalies", activity([[1.0]], LEARNT), LEARNT - timedelta(days=80), DAY, step="day"
+    )
+    same = answered("anomalies", activity([[1.0]], LEARNT), LEARNT - timedelta(days=80), DAY)
+    assert found["summary"] == same["summary"]
+    with pytest.raises(ReportError, match="ask for a shorter window"):
+        run("seasonality", store, now=LEARNT, since="90d")

@@ -15,7 +15,7 @@ from report_rows import NOW, add_spans, columns, reduced
 
 from headgate.queries import run
 from headgate.queries.reports.context import listed
-from headgate.queries.reports.context.clock import cell_hours
+from headgate.queries.reports.context.clock import busiest_weekday, cell_hours
 from headgate.queries.window import Window
 
 if TYPE_CHECKING:
@@ -186,4 +186,16 @@ def test_days_know_no_hours() -> None:
     given_ = {"outcomes": rows, "times": rows}
     found = reduced("context", given_, WINDOW, step=timedelta(days=1))["summary"]
     assert found["hours"] == found["cells"] == found["busiest_hours"] == []
-    assert found["busiest_weekday"] == "Tuesday"
+    assert found["busiest_weekday"] == "tuesday"
+
+
+def test_the_busiest_weekday_is_by_the_day() -> None:
+    """Of eight days, the weekday that came twice is not busier for it; a few minutes of one are no day of it."""
+    monday = datetime(2026, 11, 16, tzinfo=UTC)
+    eight = cell_hours(Window(monday, monday + timedelta(days=8)), ZoneInfo("UTC"))
+    calls = np.array([150.0, 90, 100, 90, 90, 90, 90])
+    assert busiest_weekday(calls, eight) == 2
+    late = cell_hours(
+        Window(monday + timedelta(hours=23), monday + timedelta(days=3)), ZoneInfo("UTC")
+    )
+    assert busiest_weekday(np.array([40.0, 90, 100, 0, 0, 0, 0]), late) == 2

@@ -6,7 +6,7 @@ A period counts if it lies within the window, something was in use before or in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -88,18 +88,27 @@ class Grid:
 def ask(params: Any, window: Window, learn_days: float) -> Mapping[str, Ask]:
     """Return the question for what is learnt from: the window and the days before it."""
     since = window.since - timedelta(days=learn_days)
+    if _step(params, window, learn_days) != params.step:
+        return {LABEL: Ask(Window(since, window.until), replace(params, step="day"), ("activity",))}
     if params.step == "hour" and window.until - since > HOURS_KEPT:
         raise ReportError(
             f"hours are kept for {HOURS_KEPT.days} days, which the window and learn_days exceed;"
-            " ask for a shorter window, or for step=day"
+            " ask for a shorter window"
         )
     return {LABEL: Ask(Window(since, window.until), params, ("activity",))}
+
+
+def _step(params: Any, window: Window, learn_days: float) -> str:
+    """Return the step asked for, days where that is a parameter and hours are not kept for so long."""
+    long = window.until - window.since + timedelta(days=learn_days) > HOURS_KEPT
+    has_step = any(field.name == "step" for field in fields(params))
+    return "day" if long and has_step else str(params.step)
 
 
 def gridded(columns: Mapping[str, Columns], context: Context, most: int) -> Grid:
     """Return the series of everything and of the `most` used operations, of what was asked as LABEL."""
     activity, window = columns[f"{LABEL}.activity"], context.beside[LABEL]
-    step = context.params.step
+    step = _step(context.params, context.window, context.params.learn_days)
     if step == "hour" and context.step and context.now - window.since >= HOURS_KEPT + timedelta(1):
         raise ReportError(
             f"hours are kept for {HOURS_KEPT.days} days and the window begins earlier; ask with step=day"

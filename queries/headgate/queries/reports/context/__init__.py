@@ -15,12 +15,11 @@ from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
 from headgate.queries.estimate import Estimate
 from headgate.queries.outcomes import calls_of, error_rate, success_rate
 from headgate.queries.periods import WEEKDAYS
-from headgate.queries.reports.context.clock import cell_hours
+from headgate.queries.reports.context.clock import busiest_weekday, cell_hours
 from headgate.queries.window import Window
 
 PEAK_HOURS = 3
 USUAL = ("project", "file_type", "agent")
-_NAMES = tuple(name.capitalize() for name in WEEKDAYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +108,7 @@ class Summary:
     busiest_hours: Annotated[
         tuple[int, ...], "the three local hours with the most calls; none where only days are kept"
     ]
-    busiest_weekday: Annotated[str | None, "the local weekday with the most calls"]
+    busiest_weekday: Annotated[str | None, "the local weekday with the most calls a day"]
     top: Annotated[tuple[Value, ...], "most frequent services, and values of each dimension"]
     hours: Annotated[tuple[Hour, ...], "every hour of the day; none where only days are kept"]
     weekdays: Annotated[tuple[Day, ...], "Monday to Sunday"]
@@ -158,7 +157,11 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         ),
         timezone=context.zone.key,
         busiest_hours=tuple(hour.hour for hour in busiest if hour.calls.value),
-        busiest_weekday=max(days, key=lambda day: day.calls.value).name if days else None,
+        busiest_weekday=WEEKDAYS[
+            busiest_weekday(np.array([day.calls.value for day in days]), lasted)
+        ]
+        if days
+        else None,
         top=top,
         hours=hours,
         weekdays=days,
@@ -228,7 +231,7 @@ def _days(times: Columns, lasted: NDArray[np.float64]) -> tuple[Day, ...]:
         found.append(
             Day(
                 weekday=weekday,
-                name=_NAMES[weekday],
+                name=WEEKDAYS[weekday],
                 calls=calls_of(part),
                 share=round(part.sum("calls") / every, 4),
                 calls_per_day=_rate(part.sum("calls"), float(lasted[weekday].sum()) / 24),
@@ -244,7 +247,7 @@ def _cells(times: Columns, lasted: NDArray[np.float64]) -> tuple[Cell, ...]:
     return tuple(
         Cell(
             weekday=weekday,
-            name=_NAMES[weekday],
+            name=WEEKDAYS[weekday],
             hour=hour,
             calls=float(calls[weekday, hour]),
             hours=round(float(lasted[weekday, hour]), 4),

@@ -125,7 +125,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
                 calls=counted[service, operation],
                 correlated=len(mine),
                 strongest=mine[0].correlation if mine else None,
-                reason=_words(mine[0], params.step) if mine else None,
+                reason=_words(mine[0], grid.periods.step) if mine else None,
             )
         )
     rows.sort(key=lambda r: (-abs(r.strongest or 0), -r.calls.value, r.service, r.operation))

@@ -14,6 +14,7 @@ from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import Estimate, at_least, exactly, people_total
 from headgate.queries.outcomes import ARCHIVE_AFTER_HOURS, calls_of, success_rate
 from headgate.queries.periods import WEEKDAYS
+from headgate.queries.reports.context.clock import busiest_weekday, cell_hours
 from headgate.queries.reports.usage.included import (
     BORROWS,
     ON_REQUEST,
@@ -97,7 +98,7 @@ class Summary(Frequency):
     services: Annotated[int, "distinct services"]
     operations: Annotated[int, "distinct pairs of service and operation"]
     busiest_hour: Annotated[int | None, "hour of the day (0 to 23, local) with the most calls"]
-    busiest_weekday: Annotated[str | None, "weekday (local) with the most calls"]
+    busiest_weekday: Annotated[str | None, "weekday (local) with the most calls a day"]
     timeline: Annotated[tuple[Period, ...], "every period of the window, in order"]
     users: Annotated[tuple[User, ...], "users by calls, with granularity=comprehensive"]
     trends: Annotated[tuple[Trend, ...], "with include_trends: the fastest change first"]
@@ -234,10 +235,11 @@ def _busiest(times: Columns, context: Context) -> tuple[int | None, str | None]:
     if not times.rows:
         return None, None
     hours = np.bincount(times["hour"].astype(np.int64), times["calls"])
-    days = np.bincount(times["weekday"].astype(np.int64), times["calls"])
+    days = np.bincount(times["weekday"].astype(np.int64), times["calls"], 7).astype(np.float64)
+    busiest = busiest_weekday(days, cell_hours(context.window, context.zone))
     # Days of UTC know no hours.
     known = context.step <= timedelta(hours=1)
-    return int(hours.argmax()) if known else None, WEEKDAYS[int(days.argmax())]
+    return int(hours.argmax()) if known else None, WEEKDAYS[busiest]
 
 
 def _by_label(columns: Columns) -> dict[Any, Columns]:
