@@ -331,7 +331,7 @@ def test_names_that_were_not_used_are_refused_with_those_that_were(store: Store)
     ("report", "question", "says"),
     [
         ("usag", {}, r"no report 'usag', did you mean 'usage'\? there are: usage, "),
-        ("usage", {"limit": "5"}, "no parameter 'limit'; it has: by, granularity, operation"),
+        ("usage", {"limit": "5"}, "no parameter 'limit'; it has: by, granularity, include_"),
         ("errors", {"limit": "many"}, "limit 'many' is not possible"),
         ("errors", {"limit": 0}, "limit 0 is not possible"),
     ],
