@@ -156,3 +156,22 @@ def test_rows_that_have_expired_are_missing(store: Store) -> None:
     week = run("usage", store, now=NOW, since="7d", where={"region": "eu"})
     assert week.summary.change_rate is None
     assert any("how much changed is not known" in note for note in week.source.notes)
+
+
+def test_a_day_without_any_record_is_missing_in_every_timeline(store: Store) -> None:
+    """The collector was down for a day: no zero calls, no line across; a filtered answer cannot know and says 0."""
+    count(store)
+    gap = datetime(2026, 11, 15, tzinfo=UTC)
+    store.client().command(
+        "ALTER TABLE usage_quarter DELETE WHERE toDate(Time) = toDate({day:DateTime('UTC')})"
+        " SETTINGS mutations_sync = 1",
+        parameters={"day": gap.replace(tzinfo=None)},
+    )
+    for name in ("usage", "summary", "trend"):
+        timeline = run(name, store, now=NOW, since="9d").summary.timeline
+        assert [p.period for p in timeline if p.calls is None] == ["2026-11-15"], name
+    days = {d.date: d for d in run("errors", store, now=NOW, since="9d").summary.days}
+    assert days["2026-11-15"].success_rate is None
+    assert days["2026-11-16"].success_rate.value == 1
+    narrowed = run("usage", store, now=NOW, since="9d", service="shop").summary.timeline
+    assert all(p.calls is not None for p in narrowed)

@@ -31,10 +31,13 @@ def overall(error_rate: Estimate | None, ranking: Sequence[Reliability]) -> str:
 
 
 def days(outcomes: Columns, context: Context) -> tuple[Day, ...]:
-    """Return every day that has calls."""
+    """Return every day of the window, those without calls too: without rates, so that lines break there."""
+    if not outcomes.rows:
+        return ()
+    known = {int(number): part for (number,), part in parts(numbered(outcomes, context), "period")}
     return tuple(
-        Day(date=context.periods.label(int(number)), **success(part))
-        for (number,), part in parts(numbered(outcomes, context), "period")
+        Day(date=context.periods.label(number), **success(known.get(number, Columns({}))))
+        for number in range(len(context.periods))
     )
 
 

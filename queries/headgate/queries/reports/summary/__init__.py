@@ -11,6 +11,7 @@ from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.durations import EXCELLENT_BELOW_MS, mean_ms, quantiles
 from headgate.queries.estimate import Estimate, at_least, exactly
+from headgate.queries.gaps import missing_of
 from headgate.queries.outcomes import (
     ARCHIVE_AFTER_HOURS,
     WARN_BELOW_SUCCESS_RATE,
@@ -207,11 +208,12 @@ def _per_period(columns: Columns, context: Context) -> Any:
 
 
 def _timeline(usage: Columns, context: Context) -> tuple[Period, ...]:
-    calls = _per_period(usage, context).tolist()
-    failures = _per_period(with_outcome(usage, "error", "timeout"), context).tolist()
+    calls = _per_period(usage, context)
+    failures = _per_period(with_outcome(usage, "error", "timeout"), context)
+    gone = missing_of(calls, context.params).tolist()
     return tuple(
-        Period(context.periods.label(number), *both)
-        for number, both in enumerate(zip(calls, failures, strict=True))
+        Period(context.periods.label(number), *((None, None) if gone[number] else both))
+        for number, both in enumerate(zip(calls.tolist(), failures.tolist(), strict=True))
     )
 
 

@@ -94,8 +94,8 @@ class Period:
     """Everything in one period."""
 
     period: Annotated[str, "its first local date, or its start where it is an hour"]
-    calls: Annotated[float, "uses"]
-    failures: Annotated[float, "those of them that failed"]
+    calls: Annotated[float | None, "uses; null where nothing at all was recorded"]
+    failures: Annotated[float | None, "those of them that failed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from headgate.queries.charts import Bars, Share, Timeline
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import Estimate, at_least, exactly, people_total
+from headgate.queries.gaps import missing_of
 from headgate.queries.outcomes import ARCHIVE_AFTER_HOURS, calls_of, success_rate
 from headgate.queries.periods import WEEKDAYS
 from headgate.queries.reports.context.clock import busiest_weekday, cell_hours
@@ -88,7 +89,7 @@ class Period:
     """Everything in one period."""
 
     period: Annotated[str, "its first local date, or its start where it is an hour"]
-    calls: Annotated[Estimate, "uses"]
+    calls: Annotated[Estimate | None, "uses; null where nothing at all was recorded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +226,12 @@ def _timeline(usage: Columns, context: Context) -> tuple[Period, ...]:
     if not usage.rows:
         return ()
     position = context.periods.index(usage["period_s"].astype(np.int64))
+    gone = missing_of(_per_period(usage, context), context.params)
     return tuple(
-        Period(context.periods.label(number), calls_of(usage.chosen(position == number)))
+        Period(
+            context.periods.label(number),
+            None if gone[number] else calls_of(usage.chosen(position == number)),
+        )
         for number in range(len(context.periods))
     )
 
