@@ -175,3 +175,11 @@ def test_a_day_without_any_record_is_missing_in_every_timeline(store: Store) -> 
     assert days["2026-11-16"].success_rate.value == 1
     narrowed = run("usage", store, now=NOW, since="9d", service="shop").summary.timeline
     assert all(p.calls is not None for p in narrowed)
+
+
+def test_what_was_not_recorded_is_not_compared(store: Store) -> None:
+    """Nothing is more than before when there are no records from before."""
+    count(store)
+    answer = run("compare", store, now=NOW, since="60d")
+    assert {m.verdict for m in answer.summary.metrics} == {"not tested"}
+    assert {row.verdict for row in answer.rows} == {"not tested"}

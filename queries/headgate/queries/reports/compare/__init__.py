@@ -1,7 +1,7 @@
 """Compare: two periods, or two groups, metric by metric, beyond chance (REQ-CMP-01, -02, REQ-TRD-08)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,12 +86,17 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         for (label, a, b), judged in zip(pairs, failing, strict=True)
         for both in _compared(a, b, judged)
     ]
+    unknown = context.known_beside.get("other") == "nothing"
+    if unknown:
+        found = [(label, both.untested()) for label, both in found]
     rows = []
     for (label, both), q in zip(found, _discoveries([b for _, b in found]), strict=True):
         verdict = both.verdict(q, params.significance)
         rows.append(Row(service=label[0], operation=label[1], **both.fields(), verdict=verdict))
     every = _whole(ours, counted[0]), _whole(theirs, counted[1])
     whole = _compared(*every, of_error_rates(ours["usage"], theirs["usage"]))
+    if unknown:
+        whole = [both.untested() for both in whole]
     metrics = [
         Metric(**both.fields(), verdict=both.verdict(q, params.significance))
         for both, q in zip(whole, _discoveries(whole), strict=True)
@@ -195,6 +200,10 @@ class _Both:
             "high": _rounded(self.judged.high),
             "p_value": _rounded(self.judged.p_value, 9),
         }
+
+    def untested(self) -> "_Both":
+        """Return the same without a test: there are no records of the other side."""
+        return replace(self, judged=Difference(self.judged.value))
 
     def verdict(self, q: float, significance: float) -> str:
         """Return the words, given the share of false discoveries at which this would be reported."""
