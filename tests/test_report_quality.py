@@ -130,7 +130,10 @@ def test_the_ledger_and_late_rows(store: Store) -> None:
     ]
     columns = ["Time", "Signal", "Rows", "EventsFrom", "EventsTo"]
     store.client().insert("sampling_history", history, column_names=columns)
-    usage = [[at, "shop", "buy", "Server", True, "ok", 30, 30.0]]
+    usage = [
+        [when, "shop", "buy", "Server", True, "ok", 30, 30.0]
+        for when in (at, at - timedelta(hours=12))  # the stretches are after the first record
+    ]
     counted = [
         "Time",
         "ServiceName",
