@@ -59,6 +59,23 @@ def test_a_ghost_swallows_its_block_until_it_is_gone(haunted: Store) -> None:
     assert forget_ghosts_of(haunted) == []
 
 
+def test_a_part_given_up_and_not_yet_removed_is_a_ghost(haunted: Store, tmp_path: Path) -> None:
+    """What the engine has given up though its files lie there is opened again, with its token: rows are there once."""
+    assert forget_ghosts_of(haunted) == ["user_seen"]
+    insert(haunted)
+    (part,) = place(haunted).glob("all_*")
+    shutil.copytree(part, tmp_path / part.name)
+    haunted.client().command("DETACH TABLE user_seen SYNC")
+    shutil.rmtree(part)
+    haunted.client().command("ATTACH TABLE user_seen")
+    shutil.copytree(tmp_path / part.name, part)
+    assert count(haunted) == 0
+    assert forget_ghosts_of(haunted) == ["user_seen"]
+    assert count(haunted) == 1
+    insert(haunted)
+    assert count(haunted) == 1
+
+
 def test_parts_that_are_there_are_no_ghosts(store: Store) -> None:
     """Neither alone nor merged with others; their repetitions stay known."""
     for token in "abc":

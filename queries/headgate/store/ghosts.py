@@ -5,6 +5,9 @@ whatever else ends an insert there, leaves a token without a part, a ghost: the 
 when it is sent again, and its rows would be missing for ever. A log line is `operation, part, token` (1 adds); its part
 is there if a directory of the table holds the same blocks, alone or merged with others.
 
+A part that the engine gave up, for instance because the disk was full when it came to a view, may lie about until it is
+removed. While the engine is open its own list of parts decides; a table that is opened again has what lies there.
+
 Parts that expired are not there either. Forgetting their tokens is harmless: what is sent again are the segments of the
 last seconds, and rows that had expired then expire again.
 """
@@ -45,7 +48,18 @@ def forget_ghosts_of(store: Store) -> list[str]:
         " WHERE database = {database:String} AND engine LIKE '%MergeTree'",
         parameters={"database": store.database},
     )
-    haunted = [(str(name), Path(path)) for name, path in found.result_rows if _ghosts(Path(path))]
+    noted = {str(name): (Path(path), _noted(Path(path))) for name, path in found.result_rows}
+    # The engine's own list: what it has given up may lie about for a while.
+    parts = client.query(
+        "SELECT table, groupArray(name) FROM system.parts WHERE database = {database:String} AND active GROUP BY table",
+        parameters={"database": store.database},
+    )
+    active = {str(table): list(map(str, names)) for table, names in parts.result_rows}
+    haunted = [
+        (name, path)
+        for name, (path, blocks) in noted.items()
+        if _missing(blocks, active.get(name, []))
+    ]
     for name, path in haunted:
         client.command(f"DETACH TABLE `{name}` SYNC")
         try:
@@ -70,16 +84,23 @@ def _clean(table: Path) -> int:
 
 
 def _ghosts(table: Path) -> set[str]:
-    """Return the parts that are noted and not there."""
+    """Return the parts that are noted and not there, of a table that no engine has open."""
+    return _missing(_noted(table), [path.name for path in table.iterdir()])
+
+
+def _noted(table: Path) -> set[str]:
     noted: set[str] = set()
     for log in sorted((table / _LOGS).glob("*.txt"), key=lambda log: (len(log.name), log.name)):
         for line in log.read_text().splitlines():
             fields = line.split("\t")
             if len(fields) == 3:
                 (noted.add if fields[0] == _ADD else noted.discard)(fields[1])
-    if not noted:
-        return noted
-    there = [span for span in (_span(path.name) for path in table.iterdir()) if span is not None]
+    return noted
+
+
+def _missing(noted: set[str], names: Iterable[str]) -> set[str]:
+    """Return the parts of which nothing by these names has the blocks."""
+    there = [span for span in map(_span, names) if span is not None]
     return {part for part in noted if not _is_there(part, there)}
 
 
