@@ -17,7 +17,12 @@ PACKED_BELOW_BYTES = 128 << 20
 """Size of an embedded part, uncompressed, from which it is laid down as separate files."""
 
 _EVERYWHERE = {"merge_selector_base": 10}
-_EMBEDDED = {"min_bytes_for_full_part_storage": PACKED_BELOW_BYTES}
+# Where a disk is full to the last byte the engine may take a part for written whose last file is empty; the journal
+# stops taking at 64 MiB, and what it has can be stored in half of that.
+_EMBEDDED = {
+    "min_bytes_for_full_part_storage": PACKED_BELOW_BYTES,
+    "min_free_disk_bytes_to_perform_insert": 32 << 20,
+}
 
 
 def part_settings(store: Store) -> dict[str, int]:

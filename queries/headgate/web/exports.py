@@ -177,9 +177,12 @@ class ExportJobs:
         self._keep(job)
 
     def _keep(self, job: Job) -> None:
+        """Write the job down, whole or not at all, before anybody sees it."""
+        path = self._directory / job.id / "job.json"
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(dataclasses.asdict(job)), encoding="utf-8")
+        new.replace(path)
         self._jobs[job.id] = job
-        text = json.dumps(dataclasses.asdict(job))
-        (self._directory / job.id / "job.json").write_text(text, encoding="utf-8")
 
     def _note(self, job: Job, actor: str, began: datetime) -> None:
         now = self._clock()
