@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from cost_rows import MODEL, MONTH, given_columns
 from hypothesis import given
 from hypothesis import strategies as st
-from report_rows import NOW as REPORT_NOW
-from report_rows import add_spans, columns, reduced
+from report_rows import columns, reduced
 from typer.testing import CliRunner
 
 from headgate.cli import app
-from headgate.queries import ReportError, run
+from headgate.queries import run
 from headgate.queries.periods import periods
 from headgate.queries.reports.cost.model import (
-    CURRENCIES,
     MOST,
-    CostModel,
-    Rule,
     Simple,
-    read,
 )
 from headgate.queries.window import Window
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from headgate.store import Store
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 NONE = Simple(None, None, None)
-MODEL = """
-currency: EUR
-rules:
-  - {source: gateway, model: per_request, operation: "pay*", per_request: 0.02, bill: success}
-  - {source: hosting, model: hybrid, service: shop, subscription: 31, included_requests: 40, per_request: 0.5,
-     per_gigabyte: 2, included_gigabytes: 3}
-  - source: models
-    model: tokens
-    tokens:
-      large-*: {input: 3, output: 15, cached: 0.3}
-      "*": {input: 1, output: 2}
-"""
-
 uses = st.lists(
     st.tuples(
         st.sampled_from(["shop", "till"]),
@@ -70,63 +52,6 @@ requests = st.lists(
     ),
     max_size=8,
 )
-MONTH = Window(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
-
-
-def day_s(day: int) -> int:
-    return int(MONTH.since.timestamp()) + 86400 * day
-
-
-def given_columns(drawn: list[Any], asked: list[Any] | None = None) -> dict[str, Any]:
-    both = {"variance": 0.0}
-    outcomes = [
-        {
-            "service": s,
-            "operation": o,
-            "outcome": e,
-            "period_s": day_s(d),
-            "calls": float(n),
-            "arrivals": n,
-        }
-        | both
-        for s, o, e, d, n, _ in drawn
-    ]
-    transfers = [
-        {
-            "service": s,
-            "operation": o,
-            "outcome": e,
-            "period_s": day_s(d),
-            "bytes": size,
-            "arrivals": n,
-        }
-        | both
-        for s, o, e, d, n, size in drawn
-        if size
-    ]
-    tokens = [
-        {
-            "service": "bot",
-            "model": model,
-            "outcome": "ok",
-            "period_s": day_s(d),
-            "arrivals": 1,
-            "calls": 1.0,
-            "input": float(i),
-            "output": float(o),
-            "cached": float(c),
-            "stored": 0.0,
-            "input_variance": 0.0,
-            "output_variance": 0.0,
-        }
-        | both
-        for model, d, i, o, c in asked or []
-    ]
-    return {
-        "outcomes": columns(outcomes),
-        "transfers": columns(transfers),
-        "tokens": columns(tokens),
-    }
 
 
 def invoice(drawn: list[Any], asked: list[Any]) -> dict[str, float]:
@@ -332,54 +257,6 @@ rules:
     assert sum(shares) == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("rules: [", "model is not YAML"),
-        ("[1]", "must be a mapping"),
-        ("currency: XXX", "'XXX' is no currency of ISO 4217; write a code such as EUR"),
-        (
-            "rules: [{source: a, model: per_request}]",
-            "rules.0: the model per_request needs per_request",
-        ),
-        ("rules: [{source: a, model: flat}]", "rules.0.model: input should be 'per_request', "),
-        ("rules: [{source: a, model: per_request, per_request: -1}]", "greater than or equal to 0"),
-        (
-            "rules: [{source: a, model: subscription, subscription: 1, per_request: 1}]",
-            "hybrid combines prices",
-        ),
-        ("prices: []", "prices: extra inputs are not permitted"),
-        (
-            "rules: [{source: a, model: tokens, tokens: {}}, {source: a, model: tokens, tokens: {}}]",
-            "'a' has two rules",
-        ),
-    ],
-)
-def test_a_model_that_cannot_be_is_refused_with_the_place(text: str, message: str) -> None:
-    """The message names the place, the value and what is possible."""
-    with pytest.raises(ReportError, match=message.replace("(", r"\(")):
-        read(text, NONE)
-
-
-def test_single_prices_are_a_model() -> None:
-    """One price is its model, several are a hybrid; parameters win over the document; without any there is no rule."""
-    kinds = {None: 0.0, "per_request": 1.0, "per_gigabyte": 1.0, "subscription": 1.0}
-    found = [
-        [
-            rule.model
-            for rule in read(
-                "", Simple(*(kinds[n] if n in names else None for n in list(kinds)[1:]))
-            ).rules
-        ]
-        for names in itertools.chain(
-            [()], [("per_request",), ("per_gigabyte",), ("subscription",)], [tuple(kinds)]
-        )
-    ]
-    assert found == [[], ["per_request"], ["data_transfer"], ["subscription"], ["hybrid"]]
-    assert read(MODEL, NONE, currency="JPY", budget=5.0).currency == "JPY"
-    assert len(CURRENCIES) > 150
-
-
 def test_from_spans_to_money(store: Store, tmp_path: Path) -> None:
     """Tokens of client spans, cached ones apart, bytes and users of uses, and the value of events, from a store."""
     names = ["Timestamp", "ServiceName", "SpanName", "SpanKind", "ParentSpanId", "SpanAttributes"]
@@ -442,16 +319,6 @@ def test_a_use_that_asks_a_model_is_one_call(store: Store) -> None:
     assert models["shop", "large-1"] == 1
 
 
-@pytest.mark.parametrize("price", ["1e300", "inf", "nan", "-1", "1.1e12"])
-def test_a_price_beyond_reason_is_refused(store: Store, price: str) -> None:
-    """What would make costs no numbers is refused by its place, as a parameter and in a document."""
-    with pytest.raises(ReportError, match="per_request"):
-        run("cost", store, now=NOW, per_request=price)
-    written = {"inf": ".inf", "nan": ".nan"}.get(price, f"{float(price):f}")
-    with pytest.raises(ReportError, match="per_request"):
-        read(MODEL.replace("per_request: 0.02", f"per_request: {written}"), NONE)
-
-
 def test_the_largest_price_still_costs_a_number() -> None:
     """At the bound amounts, intervals and ratios are finite, and nothing warns."""
     drawn = [("shop", "pay", "ok", day, 10**6, 0.5e9) for day in range(20)]
@@ -460,38 +327,6 @@ def test_the_largest_price_still_costs_a_number() -> None:
     ]
     assert summary["cost"] == pytest.approx(20e6 * MOST)
     assert np.isfinite([summary["projected_low"], summary["projected_high"]]).all()
-
-
-@dataclass
-class Prices:
-    """A cost model as a dataclass of a user's own."""
-
-    currency: str
-    rules: list[dict[str, Any]]
-
-
-RULES = [{"source": "all", "model": "per_request", "per_request": 0.5}]
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        {"currency": "EUR", "rules": RULES},
-        Prices("EUR", RULES),
-        CostModel(
-            currency="EUR", rules=(Rule(source="all", model="per_request", per_request=0.5),)
-        ),
-    ],
-    ids=["mapping", "dataclass", "CostModel"],
-)
-def test_a_model_may_be_an_object_of_python(store: Store, model: Any) -> None:
-    """A mapping, a dataclass and a CostModel mean what their YAML means (COST-01)."""
-    add_spans(store, [{}, {}])
-    answer = run("cost", store, now=REPORT_NOW, where={"": ""}, model=model)
-    assert answer.summary.cost.value == 1.0
-    assert answer.summary.currency == "EUR"
-    with pytest.raises(ReportError, match="per_request"):
-        run("cost", store, now=REPORT_NOW, model={"rules": [{**RULES[0], "per_request": -1}]})
 
 
 def test_worth_and_return() -> None:
@@ -522,15 +357,3 @@ def test_billing_weeks_begin_when_asked() -> None:
     assert summary["period_since_at"] == "2026-11-14T15:00:00Z"
     week = periods(window, "week", ZoneInfo("Asia/Tokyo"), "sunday")
     assert summary["period_since_at"].startswith(f"{week.edges[0]:%Y-%m-%dT%H}")
-
-
-def test_the_documented_model_is_one() -> None:
-    """The YAML of docs/how-to/what-does-it-cost.md is accepted, and its rules match as its comments say."""
-    page = Path(__file__).parent.parent / "docs" / "how-to" / "what-does-it-cost.md"
-    text = page.read_text(encoding="utf-8").split("```yaml")[1].split("```")[0]
-    model = read(text, NONE)
-    assert model.rules[model.rule_of("payment", "charge card")].source == "card gateway"
-    assert model.rules[model.rule_of("shop", "GET /files/a.zip")].source == "downloads"
-    found = model.tokens_of("bot", "large-2")
-    assert found is not None
-    assert found[1].cached == 0.3

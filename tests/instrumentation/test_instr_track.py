@@ -7,6 +7,7 @@ import gc
 import inspect
 import pickle
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_exceptions_pass_through_and_are_recorded(recorded):
     Without source lines.
     """
     secret = "password=hunter2"  # noqa: S105  # must not be recorded
-    boom = ValueError(f"cannot open /home/alice/x with {secret}")
+    boom = ValueError(f"cannot open {Path('/', 'home', 'alice', 'x')} with {secret}")
 
     @track
     def fails():

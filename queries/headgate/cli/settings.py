@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from pathlib import Path  # noqa: TC003  # pydantic reads the annotation
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from headgate.cli.address import split_address
+from headgate.cli.complaint import complaint, is_section
 from headgate.cli.sampling_settings import SamplingSettings
 from headgate.collector.rules import Identity, check_key
 from headgate.store import StoreError
@@ -18,14 +17,10 @@ from headgate.store.dimension import DIMENSIONS
 from headgate.store.identity import IdentityRules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from pydantic_core import ErrorDetails
+    from collections.abc import Iterator, Mapping
 
 
 _OTHER = "; what comes after them is counted as `__other__`."
-# "Input should be a valid integer, unable to ...", "Input is not a valid path for <class ...>"
-_BOUND = re.compile(r"Input (?:should be|is not) ([^,<]*?)(?:,| for <|$)")
 
 
 class ConfigurationError(StoreError):
@@ -196,7 +191,7 @@ def load(flags: Mapping[str, Any], file: Path | None, environ: Mapping[str, str]
     try:
         return ServeSettings(**values)
     except ValidationError as error:
-        problems = (_sentence(problem, origins) for problem in error.errors())
+        problems = (complaint(ServeSettings, problem, origins) for problem in error.errors())
         raise ConfigurationError(f"invalid configuration: {'; '.join(problems)}") from error
 
 
@@ -264,46 +259,8 @@ def _reason(error: yaml.YAMLError | UnicodeDecodeError) -> str:
     return " ".join(str(error).split())
 
 
-def is_section(annotation: Any) -> bool:
-    """Return whether a setting is a section: keys of its own, as YAML."""
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
 def _section(text: str, name: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{name} is not valid YAML: {_reason(error)}") from error
-
-
-def _sentence(problem: ErrorDetails, origins: Mapping[str, str]) -> str:
-    key, *path = (str(part) for part in problem["loc"])
-    origin = origins[key]
-    field = ServeSettings.model_fields.get(key)
-    if path and field and is_section(field.annotation):
-        dotted = ".".join(path)
-        is_file = origin.startswith(f"{key} ")
-        origin = origin.replace(key, f"{key}.{dotted}", 1) if is_file else f"{dotted} in {origin}"
-    if problem["type"] == "extra_forbidden":
-        known = list(_keys_beside(ServeSettings, [key, *path]))
-        close = difflib.get_close_matches([key, *path][-1], known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-        return f"unknown key {origin}; {hint}"
-    if problem["type"] == "value_error":  # one of ours, it names the value
-        return f"{origin}: {problem['ctx']['error']}"
-    if problem["type"] == "missing":
-        return f"{origin} is missing"
-    bound = _BOUND.match(problem["msg"])
-    must = f"it must be {bound[1]}" if bound else problem["msg"]
-    return f"{origin}: {must}, not {problem['input']!r}"
-
-
-def _keys_beside(model: type[BaseModel], path: list[str]) -> Iterable[str]:
-    """Return the keys that a section knows, by the path of one that it does not; indices of lists are passed over."""
-    for key in path[:-1]:
-        field = model.model_fields.get(key)
-        inner = field.annotation if field else None
-        inner = inner if is_section(inner) else next(iter(get_args(inner)), None)
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
-    return model.model_fields

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from headgate.cli.complaint import is_section
 from headgate.cli.serve import serve
-from headgate.cli.settings import ServeSettings, flag, is_section, variable
+from headgate.cli.settings import ServeSettings, flag, variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
