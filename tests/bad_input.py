@@ -319,11 +319,11 @@ These never become a request; they are answered and the connection is closed. Th
 | what | HTTP | gRPC |
 |---|---|---|
 | headers that do not arrive within `receive_s` | the connection is closed | HTTP/2 settings likewise |
-| a body that does not arrive within `receive_s` | 503 with Retry-After, then closed | `CANCELLED` |
+| a body that does not arrive within `receive_s` | 503 with Retry-After, then closed | `CANCELLED`; of 48, after 2 s |
 | a client that breaks off half-way | nothing is taken, nothing counted | counted as one over the limit, which gRPC \
 does not tell apart, unless its deadline has passed |
 | an idle connection | closed after 75 s | closed after 10 min; pinged each minute |
-| more than 4096 connections | new ones are closed | 256 calls at once a connection |
+| more than 4096 connections | new ones are closed | 256 calls a connection; 32 that arrive: `UNAVAILABLE` |
 
 ## Authentication
 

@@ -11,9 +11,9 @@ MIB = 1 << 20
 LIMIT = 64 * MIB
 
 
-def sizes(newcomers: int = 1, hurried: list[int] | None = None) -> Sizes:
+def sizes(newcomers: int = 1, hurried: list[int] | None = None, at_once: int = 9) -> Sizes:
     said = [] if hurried is None else hurried
-    return Sizes(LIMIT, newcomers, lambda: said.append(1), wait_s=0.01)
+    return Sizes(LIMIT, newcomers, lambda: said.append(1), at_once=at_once, wait_s=0.01)
 
 
 def test_a_connection_is_expected_to_send_what_it_sent():
@@ -52,6 +52,21 @@ def test_a_turn_ends_however_it_ends():
         raise ValueError("gone")
     with known.reading("b"):
         pass
+
+
+def test_a_connection_sends_so_many_at_once():
+    """One more is told to come again, and takes nobody's place; others are not concerned."""
+    known = sizes(at_once=2)
+    known.learn("a", 100)
+    known.learn("b", 100)
+    with known.reading("a"):
+        with known.reading("a"), known.reading("b"):
+            with pytest.raises(Retryable, match="too many messages of one"), known.reading("a"):
+                pass
+            with known.reading("b"):
+                pass
+        with known.reading("a"):
+            pass
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):

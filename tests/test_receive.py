@@ -119,6 +119,24 @@ def test_room_is_made_as_it_comes_out():
     assert room.used == alone.held == 0
 
 
+def test_a_trickle_keeps_no_large_request_waiting():
+    """What exceeds the room passes beside others that hold a quarter, once; beside more of them it waits."""
+    room = Room(16 * MIB)
+    trickle = Received(room, 64 * MIB)
+    trickle.grow(4 * MIB)
+    large = Received(room, 64 * MIB)
+    large.grow(10 * MIB)
+    large.grow(50 * MIB)
+    for another in (Received(room, 64 * MIB), trickle):
+        with pytest.raises(Retryable, match="busy"):
+            another.grow(1)
+    large.drop()
+    trickle.grow(1)
+    with pytest.raises(Retryable, match="busy"):
+        large.grow(60 * MIB)
+    assert room.used == 4 * MIB + 1
+
+
 def test_json_has_a_limit_of_its_own():
     """It takes up to 24 times its bytes while it is read: 16 MiB at most, whatever the protobuf limit."""
     text = b'{"resourceSpans":[]' + b" " * (MAX_JSON_BYTES - 20) + b"}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import grpc
@@ -184,6 +186,32 @@ def test_a_slow_grpc_client_does_not_stay(impatient):
         assert call.code() is grpc.StatusCode.CANCELLED
         assert channel.unary_unary(path)(b"", timeout=20) == b""
     assert impatient.status()["rejected"]["traces"] == 0
+
+
+def test_many_stalled_calls_of_one_client_keep_nobody_waiting(impatient):
+    """Half of the threads are one connection's at most; its other calls are told to come again, others are served."""
+    path = f"/opentelemetry.proto.collector.{SERVICES['traces']}Service/Export"
+    local = [("grpc.use_local_subchannel_pool", 1)]
+    over = threading.Event()
+
+    def never():
+        over.wait(60)
+        yield b""
+
+    with (
+        grpc.insecure_channel(impatient.grpc, local) as stalled,
+        grpc.insecure_channel(impatient.grpc, local) as channel,
+    ):
+        for each in (stalled, channel):
+            assert each.unary_unary(path)(b"", timeout=20) == b""  # neither is new any more
+        calls = [stalled.stream_unary(path).future(never()) for _ in range(200)]
+        try:
+            assert channel.unary_unary(path)(b"", timeout=20) == b""
+            codes = Counter(call.code() for call in calls)
+        finally:
+            over.set()
+    assert set(codes) == {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+    assert codes[grpc.StatusCode.UNAVAILABLE] > 100
 
 
 @pytest.mark.parametrize(

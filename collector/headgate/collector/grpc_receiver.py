@@ -43,6 +43,9 @@ _SWEEP_S = 1.0
 # New connections read at once may send `max_request_bytes` each, uncounted: that much, or two of them.
 _UNCOUNTED_BYTES = 128 << 20
 _SLOW_S = 2.0
+# Each call that is read has a thread: one connection gets half of them, and when few are left, slow calls end sooner.
+_AT_ONCE = _THREADS // 2
+_CROWD = _THREADS * 3 // 4
 _OPTIONS = (
     ("grpc.max_concurrent_streams", 256),
     ("grpc.max_metadata_size", 16 << 10),
@@ -80,6 +83,7 @@ class GrpcReceiver:
             max_request_bytes,
             max(2, min(_UNCOUNTED_BYTES // max_request_bytes, _THREADS // 4)),
             self._patience.hurry,
+            at_once=_AT_ONCE,
         )
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, thread_name_prefix="headgate-grpc"),
@@ -202,7 +206,9 @@ class Patience:
 
     def _run(self) -> None:
         while not self._stopping.wait(_SWEEP_S):
-            oldest_s = time.monotonic() - self._receive_s
+            crowded = len(self._waiting) >= _CROWD
+            patience_s = min(_SLOW_S, self._receive_s) if crowded else self._receive_s
+            oldest_s = time.monotonic() - patience_s
             for context, (began_s, _) in list(self._waiting.items()):
                 if began_s < oldest_s:
                     self._cancel(context)

@@ -32,10 +32,12 @@ class Room:
     def take(self, size: int, held: int = 0) -> None:
         """Count `size` more bytes for a request that holds `held` of those in use; raises Retryable.
 
-        A request that is alone is never refused, however large.
+        Where all others hold a quarter at most, a request is never refused, however large: a trickle of small ones
+        must not keep it waiting for ever. Beside one so large there is room for no other.
         """
         with self._lock:
-            if size > 0 and self.used + size > self.limit_bytes and self.used > held:
+            full = self.used + size > self.limit_bytes
+            if size > 0 and full and self.used - held > self.limit_bytes // 4:
                 raise Retryable("the collector is busy: too many bytes wait to be stored")
             self.used += size
 
