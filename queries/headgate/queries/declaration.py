@@ -25,6 +25,7 @@ from pydantic import AfterValidator
 
 from headgate.queries.charts import Chart
 from headgate.queries.columns import Columns
+from headgate.queries.labels import Label
 from headgate.queries.periods import Periods
 from headgate.queries.recorded import Known
 from headgate.queries.window import Window, zone_of
@@ -163,10 +164,15 @@ class Report:
 
 
 def ordered(record: type[Any]) -> tuple[str, ...]:
-    """Return a dataclass's field names as readers see them: its own first, then what it inherits."""
+    """Return a dataclass's field names as readers see them: what it is of, its own, then what else it inherits."""
     own = inspect.get_annotations(record)
-    names = [entry.name for entry in fields(record)]
-    return tuple([n for n in names if n in own] + [n for n in names if n not in own])
+    kinds = [base for base in record.__mro__ if Label in base.__bases__]
+    labels = {name for base in kinds for name in inspect.get_annotations(base)}
+
+    def place(name: str) -> int:
+        return 0 if name in labels else 1 if name in own else 2
+
+    return tuple(sorted((entry.name for entry in fields(record)), key=place))
 
 
 def described(record: type[Any]) -> dict[str, tuple[Any, str]]:

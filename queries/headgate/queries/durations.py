@@ -33,15 +33,21 @@ PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
 BOUNDED = "read from exact counts in buckets, within 1.1 %"
 
 
-@dataclass(frozen=True, slots=True)
-class Durations:
-    """How long timed calls took; the same numbers for one operation and for all."""
+@dataclass(frozen=True)
+class Usual:
+    """How long calls usually took, and the slowest of them; without slots, to be shared beside other numbers."""
 
-    calls: Annotated[Estimate, "timed uses: server, consumer and root spans, tracked calls"]
     mean_ms: Annotated[Estimate | None, "mean duration"]
     p50_ms: Annotated[Estimate | None, f"median; {BOUNDED}"]
     p95_ms: Annotated[Estimate | None, f"95th percentile; {BOUNDED}"]
     p99_ms: Annotated[Estimate | None, f"99th percentile; {BOUNDED}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Durations(Usual):
+    """How long timed calls took; the same numbers for one operation and for all."""
+
+    calls: Annotated[Estimate, "timed uses: server, consumer and root spans, tracked calls"]
     min_ms: Annotated[Estimate | None, "shortest"]
     max_ms: Annotated[Estimate | None, "longest"]
     std_dev_ms: Annotated[Estimate | None, "sample standard deviation (n - 1); 0 for one call"]

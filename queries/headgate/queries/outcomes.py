@@ -24,6 +24,14 @@ VERDICTS = (
 )
 
 
+@dataclass(frozen=True)
+class Rated:
+    """How many calls there were and how many of them ended well; without slots, to be shared beside other numbers."""
+
+    calls: Annotated[Estimate, "uses: server, consumer and root spans, tracked calls, named events"]
+    success_rate: Annotated[Estimate | None, "share of calls that ended well; null without calls"]
+
+
 @dataclass(frozen=True, slots=True)
 class Success:
     """How many calls ended well; the same numbers for one operation, one period and all."""
@@ -47,6 +55,11 @@ def success(outcomes: Columns) -> dict[str, Any]:
         "success_rate": ended.success_rate(),
         "error_rate": ended.error_rate(),
     }
+
+
+def rated(outcomes: Columns) -> dict[str, Any]:
+    """Return the fields of `Rated`."""
+    return {"calls": calls_of(outcomes), "success_rate": success_rate(outcomes)}
 
 
 def verdict(error_rate: Estimate | None) -> str:

@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Le
 
 from headgate.queries.declaration import Params
 from headgate.queries.estimate import Estimate
+from headgate.queries.labels import Label, OfOperation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +26,9 @@ class AnomalyParams(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(OfOperation):
     """One operation, and the verdict on it."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     verdict: Annotated[
         str,
         "`unusual now`: an anomaly lasts until the end of the window; `was unusual`; `changed`: its level"
@@ -43,14 +42,20 @@ class Row:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Anomaly:
-    """Successive periods in which something was far from usual, to the same side, each alone or together."""
+@dataclass(frozen=True)
+class Unusual(Label):
+    """What was not as usual, and since when."""
 
     service: Annotated[str, "service.name; empty for everything together"]
     operation: Annotated[str, "span or event name; empty likewise"]
     metric: Annotated[str, "`calls`, `error rate` or `mean duration (ms)`"]
     began_at: Annotated[datetime, "begin of its first period"]
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly(Unusual):
+    """Successive periods in which something was far from usual, to the same side, each alone or together."""
+
     ended_at: Annotated[datetime, "end of its last period"]
     periods: Annotated[int, "how many of them were odd"]
     observed: Annotated[float, "mean of the metric in them"]
@@ -63,13 +68,9 @@ class Anomaly:
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
+class Shift(Unusual):
     """A lasting change of level, hours of the week taken into account."""
 
-    service: Annotated[str, "service.name; empty for everything together"]
-    operation: Annotated[str, "span or event name; empty likewise"]
-    metric: Annotated[str, "as of anomalies"]
-    began_at: Annotated[datetime, "begin of the first period after it"]
     before: Annotated[float, "median of the metric before"]
     after: Annotated[float, "median after"]
     p_value: Annotated[float, "Pettitt's, for correlated periods, corrected by Holm's procedure"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge
@@ -13,7 +13,8 @@ from headgate.queries.charts import Bars, HeatMap, Share
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
 from headgate.queries.estimate import Estimate
-from headgate.queries.outcomes import calls_of, error_rate, success_rate
+from headgate.queries.labels import OfOperation
+from headgate.queries.outcomes import Rated, calls_of, error_rate, rated
 from headgate.queries.periods import WEEKDAYS
 from headgate.queries.reports.context.clock import busiest_weekday, cell_hours
 from headgate.queries.window import Window
@@ -35,53 +36,50 @@ class ContextParams(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(OfOperation, Rated):
     """One operation of one service (or, with `by`, one value)."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
-    calls: Annotated[Estimate, "uses"]
     share: Annotated[float, "its share of all calls"]
     cumulative_share: Annotated[float, "share of this and all rows above"]
-    success_rate: Annotated[Estimate | None, "share of its calls that ended well"]
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class Value(Rated):
     """One of the most frequent values of a dimension."""
 
     dimension: Annotated[str, "`service`, or a dimension"]
     value: Annotated[str, "its value; empty where a call has none"]
-    calls: Annotated[Estimate, "uses"]
     share: Annotated[float, "share of all uses that the dimension was counted for"]
-    success_rate: Annotated[Estimate | None, "share of its calls that ended well"]
 
 
 @dataclass(frozen=True, slots=True)
-class Hour:
-    """One hour of the local day, over all days."""
+class Part:
+    """What fell into one part of the day or the week."""
 
-    hour: Annotated[int, "0 to 23"]
     calls: Annotated[Estimate, "uses"]
     share: Annotated[float, "share of all uses"]
-    calls_per_hour: Annotated[
-        float | None, "uses / how long this hour lasted in the window; null where it did not occur"
-    ]
     error_rate: Annotated[Estimate | None, "share of its calls that failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class Hour(Part):
+    """One hour of the local day, over all days."""
+
+    hour: Annotated[int, "0 to 23"]
+    calls_per_hour: Annotated[
+        float | None, "uses / how long this hour lasted in the window; null where it did not occur"
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Day(Part):
     """One day of the week, over all weeks."""
 
     weekday: Annotated[int, "0 is Monday, 6 is Sunday"]
     name: Annotated[str, "its name"]
-    calls: Annotated[Estimate, "uses"]
-    share: Annotated[float, "share of all uses"]
     calls_per_day: Annotated[
         float | None, "uses / (how long this weekday lasted in the window / 24 h)"
     ]
-    error_rate: Annotated[Estimate | None, "share of its calls that failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,22 +169,18 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
 
 
 def _rows(outcomes: Columns) -> list[Row]:
-    found = [
-        (calls_of(part), label, success_rate(part))
-        for label, part in parts(outcomes, "service", "operation")
-    ]
-    found.sort(key=lambda entry: (-entry[0].value, entry[1]))
-    running = np.cumsum([calls.value for calls, _, _ in found])
+    found = [(rated(part), label) for label, part in parts(outcomes, "service", "operation")]
+    found.sort(key=lambda entry: (-entry[0]["calls"].value, entry[1]))
+    running = np.cumsum([numbers["calls"].value for numbers, _ in found])
     return [
         Row(
             service=label[0],
             operation=label[1],
-            calls=calls,
-            share=round(float(calls.value / running[-1]), 4),
+            share=round(float(numbers["calls"].value / running[-1]), 4),
             cumulative_share=round(float(total / running[-1]), 4),
-            success_rate=rate,
+            **numbers,
         )
-        for (calls, label, rate), total in zip(found, running, strict=True)
+        for (numbers, label), total in zip(found, running, strict=True)
     ]
 
 
@@ -196,9 +190,8 @@ def _top(dimension: str, outcomes: Columns, name: str, limit: int) -> tuple[Valu
         Value(
             dimension=dimension,
             value=value,
-            calls=calls_of(part),
             share=round(part.sum("calls") / every, 4),
-            success_rate=success_rate(part),
+            **rated(part),
         )
         for (value,), part in parts(outcomes, name)
     ]
@@ -214,10 +207,8 @@ def _hours(times: Columns, lasted: NDArray[np.float64]) -> tuple[Hour, ...]:
         found.append(
             Hour(
                 hour=hour,
-                calls=calls_of(part),
-                share=round(part.sum("calls") / every, 4),
                 calls_per_hour=_rate(part.sum("calls"), float(lasted[:, hour].sum())),
-                error_rate=error_rate(part),
+                **_part(part, every),
             )
         )
     return tuple(found)
@@ -232,13 +223,17 @@ def _days(times: Columns, lasted: NDArray[np.float64]) -> tuple[Day, ...]:
             Day(
                 weekday=weekday,
                 name=WEEKDAYS[weekday],
-                calls=calls_of(part),
-                share=round(part.sum("calls") / every, 4),
                 calls_per_day=_rate(part.sum("calls"), float(lasted[weekday].sum()) / 24),
-                error_rate=error_rate(part),
+                **_part(part, every),
             )
         )
     return tuple(found)
+
+
+def _part(part: Columns, every: float) -> dict[str, Any]:
+    """Return the fields of `Part`."""
+    share = round(part.sum("calls") / every, 4)
+    return {"calls": calls_of(part), "share": share, "error_rate": error_rate(part)}
 
 
 def _cells(times: Columns, lasted: NDArray[np.float64]) -> tuple[Cell, ...]:

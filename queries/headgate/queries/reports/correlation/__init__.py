@@ -13,6 +13,7 @@ from headgate.queries.charts import Bars, HeatMap
 from headgate.queries.columns import Columns
 from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
 from headgate.queries.estimate import Estimate
+from headgate.queries.labels import OfOperation
 from headgate.queries.reports.correlation.lagged import lagged
 from headgate.queries.series.grid import EVERYTHING, Grid, ask, calls_by_operation, gridded
 from headgate.queries.series.profile import usual
@@ -48,11 +49,9 @@ class CorrelationParams(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(OfOperation):
     """One operation, and what goes with it most."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     calls: Annotated[Estimate, "uses in the window"]
     correlated: Annotated[int, "significant pairs it is in"]
     strongest: Annotated[float | None, "rank correlation of the strongest; null without any"]

@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt
 
 from headgate.queries.declaration import Params
 from headgate.queries.estimate import Estimate
+from headgate.queries.labels import OfOperation
 from headgate.queries.outcomes import VERDICTS, Success
 
 State = Literal["new", "regressed", "ongoing"]
@@ -27,12 +28,10 @@ class ErrorParams(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class Reliability(Success):
+class Reliability(OfOperation, Success):
     """One operation in the ranking, most reliable first."""
 
     rank: Annotated[int, "1 is the most reliable; equal scores share a rank"]
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     proved_rate: Annotated[
         float,
         "success rate that is proved: the lower end of Wilson's 95 % interval, so that 1 of 1 ranks"
@@ -49,23 +48,27 @@ class Day(Success):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Failed:
+    """How many calls failed in one way."""
+
+    count: Annotated[Estimate, "failed calls"]
+    share: Annotated[float, "its share of all failures"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Failed):
     """Failures of one type in one service."""
 
     error_type: Annotated[str, "exception type or error.type; empty when unknown"]
     service: Annotated[str, "service.name"]
-    count: Annotated[Estimate, "failed calls"]
-    share: Annotated[float, "its share of all failures"]
     groups: Annotated[int, "different errors of that type"]
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class Code(Failed):
     """Failures that ended with one code."""
 
     code: Annotated[str, "`http 503`, `grpc 14`, else error.type, else the exception's type"]
-    count: Annotated[Estimate, "failed calls"]
-    share: Annotated[float, "its share of all failures"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(Failed):
     """One group of failures with the same fingerprint: the same bug."""
 
     fingerprint: Annotated[str, "16 hex digits: type and normalised stack (or message)"]
@@ -137,8 +140,6 @@ class Row:
         "`ongoing`: also seen in the window before, of the same length; `regressed`: not then, but in"
         " the lookback; `new`: in neither",
     ]
-    count: Annotated[Estimate, "failed calls"]
-    share: Annotated[float, "its share of all failures"]
     timeout_count: Annotated[Estimate, "those of them that were timeouts"]
     users_affected: Annotated[Estimate, "distinct users whose calls failed so"]
     daily_series: Annotated[tuple[float, ...], "failed calls of each day, as `summary.days`"]

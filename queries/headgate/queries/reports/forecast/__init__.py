@@ -14,6 +14,7 @@ from headgate.queries.charts import Bars, Timeline
 from headgate.queries.columns import Columns
 from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
 from headgate.queries.estimate import Estimate
+from headgate.queries.labels import OfOperation
 from headgate.queries.periods import periods
 from headgate.queries.series.backtest import Forecast, forecast, name_of
 from headgate.queries.series.grid import EVERYTHING, Grid, ask, calls_by_operation, gridded
@@ -38,8 +39,17 @@ class ForecastParams(Params):
     limit: Annotated[int, "at most this many operations are forecast, the most used", Ge(1)] = 20
 
 
+@dataclass(frozen=True)
+class Foretold:
+    """A forecast with its interval."""
+
+    forecast: Annotated[float | None, "uses to come; null where there is no forecast"]
+    forecast_low: Annotated[float | None, "lower end of its 95 % interval"]
+    forecast_high: Annotated[float | None, "upper end of it"]
+
+
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(Foretold):
     """What is to come; the same numbers for one operation and for all."""
 
     verdict: Annotated[
@@ -48,9 +58,6 @@ class Outlook:
         " one and a half or more; `too little data`: fewer than two seasons and four trials of the horizon",
     ]
     calls: Annotated[Estimate, "uses in the window"]
-    forecast: Annotated[float | None, "uses in the horizon"]
-    forecast_low: Annotated[float | None, "lower end of its 95 % interval"]
-    forecast_high: Annotated[float | None, "upper end of it"]
     change_rate: Annotated[
         float | None, "forecast against as many periods before it, gaps left out, less 1"
     ]
@@ -67,25 +74,20 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Outlook):
+class Row(OfOperation, Outlook):
     """One operation of one service."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     forecast_series: Annotated[tuple[float | None, ...], "forecast of each period"]
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class Period(Foretold):
     """Everything together, in one period of the window or of the horizon."""
 
     start_at: Annotated[datetime, "its begin"]
     calls: Annotated[
         float | None, "uses; null in a gap, in a period that is cut, and in the future"
     ]
-    forecast: Annotated[float | None, "forecast; null in the past"]
-    forecast_low: Annotated[float | None, "lower end of its 95 % interval"]
-    forecast_high: Annotated[float | None, "upper end of it"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +238,11 @@ def _outlook(found: _Found | None, number: int, calls: Estimate) -> dict[str, An
 def _timeline(grid: Grid, found: _Found | None, edges: tuple[datetime, ...]) -> tuple[Period, ...]:
     past = [
         Period(
-            grid.periods.edges[place],
-            None if np.isnan(calls) else round(float(calls), 2),
-            None,
-            None,
-            None,
+            start_at=grid.periods.edges[place],
+            calls=None if np.isnan(calls) else round(float(calls), 2),
+            forecast=None,
+            forecast_low=None,
+            forecast_high=None,
         )
         for place in np.flatnonzero(grid.asked)
         if grid.periods.edges[place] < edges[0]
@@ -249,7 +251,11 @@ def _timeline(grid: Grid, found: _Found | None, edges: tuple[datetime, ...]) -> 
     if found is None:
         return tuple(past)
     told = np.round([found.calls[0], found.low[0], found.high[0]], 2).T.tolist()
-    return tuple(past + [Period(at, None, *t) for at, t in zip(edges[:-1], told, strict=True)])
+    ahead = [
+        Period(start_at=at, calls=None, forecast=calls, forecast_low=low, forecast_high=high)
+        for at, (calls, low, high) in zip(edges[:-1], told, strict=True)
+    ]
+    return tuple(past + ahead)
 
 
 def _asks(params: ForecastParams, window: Window) -> Mapping[str, Ask]:

@@ -10,9 +10,9 @@ from headgate.queries.charts import Bars, Histogram, Timeline
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
 from headgate.queries.durations import (
-    BOUNDED,
     PERCENTILES,
     Durations,
+    Usual,
     by_operation,
     cells,
     durations,
@@ -21,6 +21,7 @@ from headgate.queries.durations import (
     verdict,
 )
 from headgate.queries.estimate import Estimate, at_least, exactly
+from headgate.queries.labels import OfOperation, OfPeriod
 from headgate.queries.uncertain import counted, mean_of
 from headgate.queries.window import Window
 from headgate.store.histogram import RELATIVE_ERROR
@@ -30,11 +31,9 @@ BINS_PER_DOUBLING = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Durations):
+class Row(OfOperation, Durations):
     """One operation of one service."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span name"]
     share: Annotated[float, "its share of all time: where it is worth being faster"]
     p95_before_ms: Annotated[Estimate | None, "p95 of the window before, of the same length"]
     mean_series: Annotated[tuple[float | None, ...], "mean duration (ms) of each period"]
@@ -45,15 +44,10 @@ class Row(Durations):
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class Period(OfPeriod, Usual):
     """All timed calls of one period; its percentiles are null without calls."""
 
-    period: Annotated[str, "its first local date, or its start where it is an hour"]
     calls: Annotated[Estimate, "timed uses"]
-    mean_ms: Annotated[Estimate | None, "mean duration"]
-    p50_ms: Annotated[Estimate | None, f"median; {BOUNDED}"]
-    p95_ms: Annotated[Estimate | None, f"95th percentile; {BOUNDED}"]
-    p99_ms: Annotated[Estimate | None, f"99th percentile; {BOUNDED}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +136,10 @@ def _timeline(moments: Columns, timeline: Columns, context: Context) -> tuple[Pe
         shares = quantiles(spread.get(start, nothing), tuple(PERCENTILES.values()), part)
         found.append(
             Period(
-                context.periods.label(number),
-                counted(part),
-                mean_ms(part),
-                *(shares or (None, None, None)),
+                period=context.periods.label(number),
+                calls=counted(part),
+                mean_ms=mean_ms(part),
+                **dict(zip(PERCENTILES, shares or (None, None, None), strict=True)),
             )
         )
     return tuple(found)

@@ -14,6 +14,7 @@ from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context, Reduced, Report, SteppedParams
 from headgate.queries.durations import BOUNDED, quantiles
 from headgate.queries.estimate import Estimate, exactly
+from headgate.queries.labels import OfOperation
 from headgate.queries.outcomes import error_rate
 from headgate.queries.uncertain import counted, design_effect, draws_of
 
@@ -36,20 +37,16 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Kept):
+class Row(OfOperation, Kept):
     """One stratum."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span name"]
     outcome: Annotated[str, "`ok`, `error` or `timeout`"]
 
 
 @dataclass(frozen=True, slots=True)
-class Precision:
+class Precision(OfOperation):
     """How sure the kept rows of one operation are of what is asked most."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span name"]
     kept: Annotated[int, "raw rows"]
     draws: Annotated[float | None, "alike traces that would tell as much; null where all were kept"]
     design_effect: Annotated[

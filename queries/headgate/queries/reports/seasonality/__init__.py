@@ -12,6 +12,7 @@ from headgate.queries.charts import Bars, HeatMap, Timeline
 from headgate.queries.columns import Columns
 from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
 from headgate.queries.estimate import Estimate
+from headgate.queries.labels import OfOperation
 from headgate.queries.periods import WEEKDAYS
 from headgate.queries.series.cycles import cycles, rotation_test, strength
 from headgate.queries.series.grid import EVERYTHING, Grid, ask, calls_by_operation, gridded
@@ -62,11 +63,9 @@ class Seasons:
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Seasons):
+class Row(OfOperation, Seasons):
     """One operation of one service."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     day_series: Annotated[tuple[float | None, ...], "mean uses in each local hour of the day"]
 
 

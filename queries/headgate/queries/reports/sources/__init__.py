@@ -5,7 +5,7 @@ was used before the window and not in it stays in the answer, marked `deprecated
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -15,9 +15,9 @@ from annotated_types import Gt
 from headgate.queries.charts import Bars, Scatter, Share
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
-from headgate.queries.durations import BOUNDED, by_operation, durations
+from headgate.queries.durations import Usual, by_operation, durations
 from headgate.queries.estimate import Estimate, at_least, exactly, total
-from headgate.queries.outcomes import calls_of, error_rate, success_rate, verdict, with_outcome
+from headgate.queries.outcomes import Rated, calls_of, error_rate, rated, verdict, with_outcome
 from headgate.queries.significance import effective, wilson_low
 from headgate.queries.window import Window
 
@@ -36,17 +36,11 @@ class SourceParams(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(Rated, Usual):
     """How it answers; the same numbers for one source and for all."""
 
-    calls: Annotated[Estimate, "uses"]
-    success_rate: Annotated[Estimate | None, "share of calls that ended well; null without calls"]
     failure_count: Annotated[Estimate, "calls that failed, timeouts included"]
     timeout_count: Annotated[Estimate, "calls that failed by taking too long"]
-    mean_ms: Annotated[Estimate | None, "mean duration"]
-    p50_ms: Annotated[Estimate | None, f"median; {BOUNDED}"]
-    p95_ms: Annotated[Estimate | None, f"95th percentile; {BOUNDED}"]
-    p99_ms: Annotated[Estimate | None, f"99th percentile; {BOUNDED}"]
     transferred_bytes: Annotated[
         Estimate, "bodies of requests and responses (`http.*.body.size`), of calls that say"
     ]
@@ -158,11 +152,10 @@ def _source(
     timed = durations(moments, buckets)
     sized = answers.sum("sized")
     return {
-        "calls": calls_of(outcomes),
-        "success_rate": success_rate(outcomes),
+        **rated(outcomes),
         "failure_count": calls_of(with_outcome(outcomes, "error", "timeout")),
         "timeout_count": calls_of(with_outcome(outcomes, "timeout")),
-        **{name: timed[name] for name in ("mean_ms", "p50_ms", "p95_ms", "p99_ms")},
+        **{field.name: timed[field.name] for field in fields(Usual)},
         "transferred_bytes": total(answers.sum("bytes"), answers.sum("bytes_variance")).rounded(0),
         "bytes_per_call": round(answers.sum("bytes") / sized, 2) if sized else None,
         "unique_domains": domains or exactly(0),

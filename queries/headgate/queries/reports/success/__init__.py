@@ -14,6 +14,7 @@ from headgate.queries.charts import Bars, Gauge, Timeline
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context, Reduced, Report, SteppedParams
 from headgate.queries.estimate import Estimate, count, exactly
+from headgate.queries.labels import OfOperation, OfPeriod
 from headgate.queries.outcomes import WARN_BELOW_SUCCESS_RATE, Success, success
 from headgate.queries.uncertain import mean_of, variance_of
 
@@ -38,21 +39,17 @@ class Quality(Success):
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Quality):
+class Row(OfOperation, Quality):
     """One operation of one service."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     success_series: Annotated[
         tuple[float | None, ...], "success rate of each period; null without calls"
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class Period(Success):
+class Period(OfPeriod, Success):
     """Everything in one period."""
-
-    period: Annotated[str, "its first local date, or its start where it is an hour"]
 
 
 @dataclass(frozen=True, slots=True)

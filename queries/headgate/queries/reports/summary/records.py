@@ -8,6 +8,8 @@ from annotated_types import Ge
 
 from headgate.queries.declaration import SteppedParams
 from headgate.queries.estimate import Estimate
+from headgate.queries.labels import OfOperation, OfPeriod
+from headgate.queries.outcomes import Rated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,23 +23,19 @@ class SummaryParams(SteppedParams):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(OfOperation, Rated):
     """One of the most used operations."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     verdict: Annotated[
         str,
         "`healthy`, or what holds: `failing` (success_rate < 0.80), `slow` (p95 > 500 ms),"
         " `archive candidate` (not used for over 168 hours)",
     ]
-    calls: Annotated[Estimate, "uses"]
     change_rate: Annotated[
         float | None,
         "calls a day against the window before; null without any, or records of all of it",
     ]
     calls_series: Annotated[tuple[float, ...], "calls of each period"]
-    success_rate: Annotated[Estimate | None, "share of calls that ended well"]
     error_rate: Annotated[float | None, "1 - success_rate"]
     reliability: Annotated[
         float | None,
@@ -59,21 +57,17 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class Failing(OfOperation):
     """An operation that fails."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     success_rate: Annotated[Estimate | None, "share of calls that ended well"]
     failure_count: Annotated[Estimate, "calls that failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Slow:
+class Slow(OfOperation):
     """An operation that takes long."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span name"]
     p95_ms: Annotated[Estimate | None, "95th percentile of durations"]
     calls: Annotated[Estimate, "timed uses"]
 
@@ -90,20 +84,17 @@ class NewError:
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class Period(OfPeriod):
     """Everything in one period."""
 
-    period: Annotated[str, "its first local date, or its start where it is an hour"]
     calls: Annotated[float | None, "uses; null where nothing at all was recorded"]
     failures: Annotated[float | None, "those of them that failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Rated):
     """Everything in the window together."""
 
-    calls: Annotated[Estimate, "uses"]
-    success_rate: Annotated[Estimate | None, "share of calls that ended well; null without calls"]
     services: Annotated[int, "distinct services"]
     operations: Annotated[int, "distinct pairs of service and operation"]
     healthy: Annotated[int, "operations with nothing to act on"]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from headgate.queries.estimate import Estimate
+from headgate.queries.labels import OfOperation, OfPeriod
 from headgate.queries.reports.trend.turns import Change
 
 
@@ -50,11 +51,9 @@ class Trend:
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Trend):
+class Row(OfOperation, Trend):
     """One operation of one service."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     calls_series: Annotated[
         tuple[float | None, ...], "calls of each period; null where nothing at all was recorded"
     ]
@@ -64,10 +63,9 @@ class Row(Trend):
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class Period(OfPeriod):
     """Everything in one period."""
 
-    period: Annotated[str, "its first local date, or its start where it is an hour"]
     calls: Annotated[float | None, "uses; null where nothing at all was recorded: missing, not 0"]
     whole: Annotated[bool, "whether all of it is in the window"]
     changed: Annotated[bool, "whether a change of level began here"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from headgate.queries.changes import LEAST_PERIODS, change_point, without_profile
 from headgate.queries.declaration import Context
+from headgate.queries.labels import OfOperation
 from headgate.queries.significance import benjamini_hochberg
 
 FALSE_DISCOVERIES = 0.05
@@ -21,11 +22,9 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(OfOperation):
     """A level that changed, by Pettitt's test on periods less their hour of the day or day of the week."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     metric: Annotated[str, "`calls` of a period, `error_rate` or `mean_ms`"]
     kind: Annotated[str, "`growth`, `decline`, `degradation` or `improvement`"]
     began_at: Annotated[datetime, "start of the first period after the change"]

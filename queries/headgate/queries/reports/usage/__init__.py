@@ -13,7 +13,8 @@ from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import Estimate, at_least, exactly, people_total
 from headgate.queries.gaps import missing_of
-from headgate.queries.outcomes import ARCHIVE_AFTER_HOURS, calls_of, success_rate
+from headgate.queries.labels import OfOperation, OfPeriod
+from headgate.queries.outcomes import ARCHIVE_AFTER_HOURS, Rated, calls_of, rated
 from headgate.queries.periods import WEEKDAYS
 from headgate.queries.reports.context.clock import busiest_weekday, cell_hours
 from headgate.queries.reports.usage.included import (
@@ -46,10 +47,9 @@ class UsageParams(Included):
 
 
 @dataclass(frozen=True, slots=True)
-class Frequency:
+class Frequency(Rated):
     """How often and when; the same numbers for one operation and for all."""
 
-    calls: Annotated[Estimate, "uses: server, consumer and root spans, tracked calls, named events"]
     calls_before: Annotated[Estimate, "uses in the window before, of the same length, as recorded"]
     change_rate: Annotated[
         float | None,
@@ -67,28 +67,24 @@ class Frequency:
     peak_date: Annotated[str | None, "that date; null when nothing was used"]
     last_used_at: Annotated[datetime | None, "when last used in the window; null when never"]
     hours_since_last_use: Annotated[float | None, "hours from then to the time of asking"]
-    success_rate: Annotated[Estimate | None, "share of calls that ended well; null without calls"]
     mean_array_size: Annotated[
         Estimate | None, "mean `headgate.array.size` of tracked calls; null where not recorded"
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Frequency):
+class Row(OfOperation, Frequency):
     """One operation of one service."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     share: Annotated[float, "its share of all calls"]
     verdict: Annotated[str, "`in use`, or `archive candidate` when last used over 168 hours ago"]
     calls_series: Annotated[tuple[float, ...], "calls of each period"]
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class Period(OfPeriod):
     """Everything in one period."""
 
-    period: Annotated[str, "its first local date, or its start where it is an hour"]
     calls: Annotated[Estimate | None, "uses; null where nothing at all was recorded"]
 
 
@@ -172,7 +168,8 @@ def _frequency(
     context: Context,
 ) -> dict[str, Any]:
     days = context.window.days
-    calls, calls_before = calls_of(usage), calls_of(before)
+    found, calls_before = rated(usage), calls_of(before)
+    calls: Estimate = found["calls"]
     users, events, drawn, said = (found.get(label, _NOTHING) for found in known.values())
     kept = known["sessions"]
     # A use of a thinned table may have been the only one of its session or context.
@@ -183,7 +180,6 @@ def _frequency(
     peak_date, peak = _peak(usage, context)
     size = mean_of(said, "size")
     return {
-        "calls": calls,
         "calls_before": calls_before,
         "change_rate": context.change_rate(calls.value, calls_before.value, "before"),
         "calls_per_day": calls.scaled(1 / max(days, 1)).rounded(2),
@@ -200,7 +196,7 @@ def _frequency(
         "peak_date": peak_date,
         "last_used_at": last if usage.rows else None,
         "hours_since_last_use": round(hours, 2) if usage.rows else None,
-        "success_rate": success_rate(usage),
+        **found,
         "mean_array_size": None if size is None else size.rounded(2),
     }
 

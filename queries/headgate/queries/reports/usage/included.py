@@ -12,6 +12,7 @@ from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Params, SteppedParams
 from headgate.queries.durations import Durations, by_operation, durations
 from headgate.queries.estimate import Estimate, exactly
+from headgate.queries.labels import OfOperation
 from headgate.queries.outcomes import calls_of
 from headgate.queries.periods import WEEKDAYS
 from headgate.queries.reports import forecast
@@ -47,22 +48,17 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Trend:
+class Trend(OfOperation):
     """Which way one operation goes; the report `trend` says more."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     trend: Annotated[str, "`growing`, `declining`, `stable`, `emerging` or `abandoned`"]
     velocity: Annotated[float, "slope of calls by whole period with any use of anything"]
     growth_rate: Annotated[float, "last quarter of these periods against the first, less 1"]
 
 
 @dataclass(frozen=True, slots=True)
-class Timed(Durations):
+class Timed(OfOperation, Durations):
     """How long one operation takes; the report `performance` says more."""
-
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +72,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(OfOperation, forecast.Foretold):
     """What is to be expected of one operation; the report `forecast` says more."""
 
-    service: Annotated[str, "service.name"]
-    operation: Annotated[str, "span or event name"]
     verdict: Annotated[str, "`forecast`, `unsure` or `too little data`"]
-    forecast: Annotated[float | None, "uses in the next seven days"]
-    forecast_low: Annotated[float | None, "lower end of its 95 % interval"]
-    forecast_high: Annotated[float | None, "upper end of it"]
 
 
 def asks(params: Included, window: Window) -> dict[str, Ask]:
