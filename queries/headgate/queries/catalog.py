@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from headgate.queries.errors import UnknownReport, guess
+from headgate.queries.source import sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from headgate.queries.declaration import Report
 
 _RELATION = re.compile(r"\{(\w+):Identifier\}")
+_SHARED = re.compile(r"\{(\w+):With\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,17 @@ def entry(name: str) -> Entry:
     package = f"headgate.queries.reports.{name}"
     report: Report = importlib.import_module(package).REPORT
     queries = {
-        file.name.removesuffix(".sql"): file.read_text(encoding="utf-8")
+        file.name.removesuffix(".sql"): _statement(package, file.name)
         for file in files(package).iterdir()
         if file.name.endswith(".sql")
     }
     for borrowed in report.borrows:
         lender, query = borrowed.split(".")
-        queries[query] = (
-            files(f"headgate.queries.reports.{lender}")
-            .joinpath(f"{query}.sql")
-            .read_text(encoding="utf-8")
-        )
+        queries[query] = _statement(f"headgate.queries.reports.{lender}", f"{query}.sql")
     return Entry(name, report, queries)
+
+
+def _statement(package: str, file: str) -> str:
+    """Return a statement, with what its WITH clause shares with others (`{name:With}`) from `sources/`."""
+    text = files(package).joinpath(file).read_text(encoding="utf-8")
+    return _SHARED.sub(lambda found: sql(found[1]).rstrip(), text)

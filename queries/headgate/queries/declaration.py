@@ -3,7 +3,8 @@
 A report is a folder `reports/<name>/` with `.sql` files, one statement each, and an `__init__.py` whose `REPORT` is a
 `Report`. Each SQL file is a query of that name; it reads relations such as `{usage:Identifier}`, `{users:Identifier}`
 and `{events:Identifier}` (see `headgate.queries.source`) and takes the parameters `since`, `until`, `service`,
-`operation` and the report's own. A column called `fingerprint` always holds `headgate.store.fingerprint`'s value.
+`operation` and the report's own. `{name:With}` in a WITH clause stands for the part of one that `sources/name.sql` has.
+A column called `fingerprint` always holds `headgate.store.fingerprint`'s value.
 
 Statements also get `edges` (Array(UInt32), see `headgate.queries.periods`), `timezone` and `week_start`. Rows that
 stand for more than themselves carry their weight, and what says how sure a count of them is; see

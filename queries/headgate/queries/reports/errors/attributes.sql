@@ -3,22 +3,7 @@
 -- it was, are left out; instead rows with coded = 1 count failures by the code that they ended with. Beyond half a million
 -- uses, those of one hour in `every` are compared, failures and successes of the same hours, which their weight corrects.
 -- Pairs are told apart by one number, a hash of both: most values are only seen once, and then dropped.
-WITH (
-    SELECT greatest(1, intDiv(sum(1), {most_uses:UInt64}))
-    FROM {events:Identifier}
-    WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
-        AND Timestamp < {until:DateTime64(9, 'UTC')}
-        AND ({service:String} = '' OR ServiceName = {service:String})
-        AND ({operation:String} = '' OR Operation = {operation:String})
-) AS every,
-hours AS (
-    SELECT toDateTime(number * 3600, 'UTC')
-    FROM numbers(
-        intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600),
-        intDiv(toUnixTimestamp({until:DateTime64(9, 'UTC')}), 3600)
-            - intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600) + 1)
-    WHERE intHash64(number) % every = 0
-)
+WITH {some_hours:With}
 SELECT
     kind AS fingerprint,
     kind = 0 AS well,

@@ -2,22 +2,7 @@
 -- outcome: how many uses lie in each bin. A bin is an eighth of a power of two of the absolute value, so its members differ by less than 9.1 %.
 -- Beyond half a million uses, those of one hour in `every` are read; what is compared are shares. Values are read only
 -- where one of the names is such a measure.
-WITH (
-    SELECT greatest(1, intDiv(sum(1), {most_uses:UInt64}))
-    FROM {events:Identifier}
-    WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
-        AND Timestamp < {until:DateTime64(9, 'UTC')}
-        AND ({service:String} = '' OR ServiceName = {service:String})
-        AND ({operation:String} = '' OR Operation = {operation:String})
-) AS every,
-hours AS (
-    SELECT toDateTime(number * 3600, 'UTC')
-    FROM numbers(
-        intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600),
-        intDiv(toUnixTimestamp({until:DateTime64(9, 'UTC')}), 3600)
-            - intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600) + 1)
-    WHERE intHash64(number) % every = 0
-),
+WITH {some_hours:With},
 read_uses AS (
     SELECT
         *,

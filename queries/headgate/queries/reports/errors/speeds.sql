@@ -1,21 +1,6 @@
 -- Timed uses by speed class and outcome: below 0.1 s, below 1 s, and slower; beyond half a million uses, those of one
 -- hour in `every`, weighted.
-WITH (
-    SELECT greatest(1, intDiv(sum(1), {most_uses:UInt64}))
-    FROM {events:Identifier}
-    WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
-        AND Timestamp < {until:DateTime64(9, 'UTC')}
-        AND ({service:String} = '' OR ServiceName = {service:String})
-        AND ({operation:String} = '' OR Operation = {operation:String})
-) AS every,
-hours AS (
-    SELECT toDateTime(number * 3600, 'UTC')
-    FROM numbers(
-        intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600),
-        intDiv(toUnixTimestamp({until:DateTime64(9, 'UTC')}), 3600)
-            - intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600) + 1)
-    WHERE intHash64(number) % every = 0
-)
+WITH {some_hours:With}
 SELECT
     multiIf(Duration < 100000000, 'fast', Duration < 1000000000, 'medium', 'slow') AS speed,
     Outcome != 'ok' AS failed,

@@ -3,21 +3,7 @@
 -- `every`, and what was found is scaled to its uses, whose number is known. The variance is then that of a ratio over
 -- hours, not over uses: what goes wrong goes wrong for an hour (Cochran, Sampling Techniques, 6.4).
 WITH
-    (
-        SELECT (groupArray(name), groupArray(greatest(1, intDiv(uses * names, {most_uses:UInt64}))))
-        FROM
-        (
-            SELECT toString(Operation) AS name, sum(Calls) AS uses, sum(1) OVER () AS names
-            FROM {usage:Identifier}
-            WHERE Entry
-                AND Time >= {since:DateTime64(9, 'UTC')}
-                AND Time < {until:DateTime64(9, 'UTC')}
-                AND ({service:String} = '' OR ServiceName = {service:String})
-                AND ({operation:String} = '' OR Operation = {operation:String})
-            GROUP BY name
-        )
-    ) AS size,
-    toUInt64(transform(Operation, size.1, size.2, toUInt64(1))) AS one_in,
+    {one_in:With},
     intDiv(toUnixTimestamp(Timestamp), 3600) AS hour,
     if(mapContains(Attributes, 'http.response.status_code'),
         Attributes['http.response.status_code'], Attributes['http.status_code']) AS status,
