@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headgate.queries import names, run
+from headgate.queries import ReportError, names, run
 from headgate.queries.recorded import cut
 from headgate.queries.window import Window
 
@@ -102,7 +102,7 @@ def test_before_the_first_record_everything_is_missing(store: Store) -> None:
         assert answer.summary.timeline[0].period == "2026-11-09"
         assert len(answer.summary.timeline) == 12
         assert any(
-            "there are records from 2026-11-09T05:45:00Z on" in n for n in answer.source.notes
+            "there are records from 2026-11-09 05:45 UTC on" in n for n in answer.source.notes
         )
         assert {row.change_rate for row in answer.rows} == {None}
     trend = run("trend", store, now=NOW, since="60d").summary
@@ -116,6 +116,20 @@ def test_before_the_first_record_everything_is_missing(store: Store) -> None:
         assert any("how much changed is not known" in note for note in answer.source.notes)
     changed = run("usage", store, now=NOW, since="5d").summary.change_rate
     assert changed == pytest.approx(0, abs=0.01)
+
+
+def test_sentences_say_times_by_the_clock_that_was_asked_for(store: Store) -> None:
+    """Notes and refusals name the time zone and say what its clocks show, also in summer and without any data."""
+    count(store)
+    asked = {"now": NOW, "timezone": "America/New_York"}
+    notes = run("usage", store, since="60d", **asked).source.notes
+    assert any("records from 2026-11-09 00:45 America/New_York on" in note for note in notes)
+    with pytest.raises(
+        ReportError, match=r"between 2026-11-20 06:37 America/New_York and 2026-11-20 07:37"
+    ):
+        run("usage", store, since="1h", service="nobody", **asked)
+    with pytest.raises(ReportError, match=r"since 2026-07-01 20:00:01 America/New_York is not"):
+        run("usage", store, since="2026-07-02T00:00:01Z", until="2026-07-01", **asked)
 
 
 def test_a_store_of_a_few_days_has_no_trend(store: Store) -> None:

@@ -86,6 +86,7 @@ class Asking:
                 resolution=resolution,
                 earlier=earlier,
                 usage_resolution=min(self.report.report.resolution, resolution),
+                zone=zone,
             )
         )
         if step == "hour" != getattr(params, "step", "day") and source.step >= timedelta(days=1):
@@ -135,7 +136,8 @@ class Asking:
         anyone = replace(params, service=None, operation=None, where={})
         grid = periods(source.window, "day", zone_of("UTC"))
         known = self.ask(source, sql("attribute_names"), anyone, grid)["name"].tolist()
-        said = unknown_attribute(params.by, source.window, {*known, *dict(self.dimensions)})
+        names, zone = {*known, *dict(self.dimensions)}, zone_of(params.timezone)
+        said = unknown_attribute(params.by, source.window, names, zone)
         if refuse and params.by not in dict(self.dimensions):
             raise ReportError(said)
         return replace(source, notes=(*source.notes, said.partition(";")[0]))

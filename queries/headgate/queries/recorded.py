@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from headgate.queries.tier import DIMENSION_TIERS, TIERS
-from headgate.queries.window import iso
+from headgate.queries.window import said
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from zoneinfo import ZoneInfo
 
     from headgate.queries.source import Source
     from headgate.queries.window import Window
@@ -110,7 +111,10 @@ class Records:
 
 
 def notes(
-    window: Window, known: Known, others: Iterable[tuple[Window, Window, Known]]
+    window: Window,
+    known: Known,
+    others: Iterable[tuple[Window, Window, Known]],
+    zone: ZoneInfo,
 ) -> tuple[str, ...]:
     """Return what to tell of a window, and of the one before, where there are not records of all of it.
 
@@ -119,13 +123,13 @@ def notes(
     told = []
     if known == "part":
         told.append(
-            f"there are records from {iso(window.since)} on: what was before is missing, not zero"
+            f"there are records from {said(window.since, zone)} on: what was before is missing, not zero"
         )
     elif known == "nothing":
         told.append("nothing is kept of this window: it is missing, not zero")
     for asked, answered, less in others:
         if less != "whole" and asked == window.before:
-            since = "" if less == "nothing" else f" from before {iso(answered.since)}"
+            since = "" if less == "nothing" else f" from before {said(answered.since, zone)}"
             told.append(
                 f"of the window before there is no record{since}: how much changed is not known"
             )

@@ -65,7 +65,8 @@ def answer(
         dimensions = read_dimensions(store, tables)
     if since == ALL_TIME:
         since = first or now - timedelta(days=1)
-    asked = window(since, until, now, zone_of(params.timezone))
+    zone = zone_of(params.timezone)
+    asked = window(since, until, now, zone)
     asked = replace(asked, until=min(asked.until, max(now, asked.since)))
     asking = Asking(store, report, tables, now, identity, dimensions, Records(first))
     source, known, grid, columns = asking.answer(Ask(asked, params))
@@ -104,6 +105,6 @@ def answer(
     if params.granularity == "summary":
         reduced = without_lists(reduced)
     others_known = [(asks[o].window, beside[o], known_beside[o]) for o in beside]
-    source = replace(source, notes=source.notes + notes(source.window, known, others_known))
+    source = replace(source, notes=source.notes + notes(source.window, known, others_known, zone))
     took_ms = round((timer() - began) * 1e3, 3) if timer else None
     return Answer(name, params, source, now, reduced, points, took_ms)

@@ -38,12 +38,13 @@ from typing import TYPE_CHECKING
 
 from headgate.queries.estimate import probability
 from headgate.queries.tier import DIMENSION_TIERS, PLURAL, TIERS, Tier, chosen_tier
-from headgate.queries.window import Window, iso
+from headgate.queries.window import UTC_ZONE, Window, said
 from headgate.store import NoData
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
+    from zoneinfo import ZoneInfo
 
 
 BESIDE: Mapping[str, tuple[str, str]] = {
@@ -136,13 +137,14 @@ def choose(
     resolution: timedelta = timedelta(days=1),
     earlier: bool = False,
     usage_resolution: timedelta | None = None,
+    zone: ZoneInfo = UTC_ZONE,
 ) -> Source:
     """Choose between rollups and raw rows; `tables` are the columns of each table there is.
 
     `by_attribute` says that rows are filtered by attributes, `by` is the attribute that takes the operation's place,
     `by_dimension` says that there is a rollup by it, `rows` is what has the rest then, raw rows unless given.
     `resolution` is the coarsest step that will do, `usage_resolution` that of usage; an `earlier` window is one that
-    another follows. Raises NoData when the database has neither.
+    another follows; notes say times by the clock of `zone`. Raises NoData when the database has neither.
     """
     if not by_attribute and by is None:
         rollups = _rollups(
@@ -153,6 +155,7 @@ def choose(
             resolution,
             usage_resolution or resolution,
             earlier=earlier,
+            zone=zone,
         )
         if rollups:
             return rollups
@@ -178,6 +181,7 @@ def _rollups(
     usage_resolution: timedelta,
     *,
     earlier: bool,
+    zone: ZoneInfo,
 ) -> Source | None:
     chosen: dict[str, Tier] = {}
     notes: list[str] = []
@@ -209,7 +213,9 @@ def _rollups(
         if earlier:  # the step that holds its end is counted in the window that follows
             wide = window.back(unit)
         elif wide.since < window.since:
-            notes.append(f"users are counted by whole {PLURAL[unit]}, from {iso(wide.since)} on")
+            notes.append(
+                f"users are counted by whole {PLURAL[unit]}, from {said(wide.since, zone)} on"
+            )
         days = wide
         if unit < _DAY:
             days = Window(wide.since, wide.since) if resolution % _DAY else wide.whole(_DAY)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.queries.errors import ReportError, guess
-from headgate.queries.window import iso
+from headgate.queries.window import said, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from zoneinfo import ZoneInfo
 
     from headgate.queries.columns import Columns
     from headgate.queries.declaration import Params
@@ -20,8 +21,9 @@ def refuse_unknown(params: Params, window: Window, known: Columns) -> None:
 
     `known` has the columns of `sources/known.sql`.
     """
+    zone = zone_of(params.timezone)
     pairs = list(zip(known["service"].tolist(), known["operation"].tolist(), strict=True))
-    when = f"between {iso(window.since)} and {iso(window.until)}"
+    when = f"between {said(window.since, zone)} and {said(window.until, zone)}"
     services = {service for service, _ in pairs}
     if params.service and services and params.service not in services:
         raise ReportError(
@@ -45,7 +47,7 @@ def nothing_has_it(columns: Mapping[str, Columns]) -> bool:
     )
 
 
-def unknown_attribute(by: str, window: Window, names: Iterable[str]) -> str:
+def unknown_attribute(by: str, window: Window, names: Iterable[str], zone: ZoneInfo) -> str:
     """Say that no use in the window has an attribute, and which of `names` may have been meant."""
-    when = f"between {iso(window.since)} and {iso(window.until)}"
+    when = f"between {said(window.since, zone)} and {said(window.until, zone)}"
     return f"no use {when} has a value of {by!r}{guess(by, names)}"

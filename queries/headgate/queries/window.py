@@ -25,7 +25,7 @@ NAMED = {
     "yearly": timedelta(days=365),
 }
 ALL_TIME = "all"
-_UTC = ZoneInfo("UTC")
+UTC_ZONE = ZoneInfo("UTC")
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 REMEDY = (
@@ -76,7 +76,7 @@ def window(
     since: str | datetime | timedelta,
     until: str | datetime | timedelta | None,
     now: datetime,
-    zone: ZoneInfo = _UTC,
+    zone: ZoneInfo = UTC_ZONE,
 ) -> Window:
     """Return the window between two bounds, `until` being `now` unless given.
 
@@ -85,12 +85,14 @@ def window(
     start = bound(since, now, "since", zone)
     end = now.astimezone(UTC) if until is None else bound(until, now, "until", zone)
     if start >= end:
-        raise ReportError(f"the window is empty: since {iso(start)} is not before until {iso(end)}")
+        raise ReportError(
+            f"the window is empty: since {said(start, zone)} is not before until {said(end, zone)}"
+        )
     return Window(start, end)
 
 
 def bound(
-    value: str | datetime | timedelta, now: datetime, name: str, zone: ZoneInfo = _UTC
+    value: str | datetime | timedelta, now: datetime, name: str, zone: ZoneInfo = UTC_ZONE
 ) -> datetime:
     """Return one bound of a window; `name` is what messages call it, `zone` that of times without an offset."""
     try:
@@ -137,6 +139,13 @@ def zone_of(name: str) -> ZoneInfo:
         raise ValueError(
             f"{name!r} is no time zone; write an IANA name such as Europe/Berlin or UTC"
         ) from error
+
+
+def said(moment: datetime, zone: ZoneInfo) -> str:
+    """Return a time as sentences say it: by the clock of a time zone, and whose it is."""
+    local = moment.astimezone(zone)
+    exact = "seconds" if local.second else "minutes"
+    return f"{local.replace(tzinfo=None).isoformat(' ', exact)} {zone.key}"
 
 
 def iso(moment: datetime) -> str:

@@ -7,7 +7,7 @@ from annotated_types import Gt, Le
 
 from headgate.queries.declaration import Ask, SteppedParams
 from headgate.queries.errors import ReportError
-from headgate.queries.window import Window, bound, iso, zone_of
+from headgate.queries.window import Window, bound, said, zone_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,8 @@ def _window(params: CompareParams, window: Window) -> Window:
         until = bound(params.against_until, window.until, "against_until", zone)
     if since >= until:
         raise ReportError(
-            f"the other period is empty: against_since {iso(since)} is not before against_until {iso(until)}"
+            f"the other period is empty: against_since {said(since, zone)} is not before against_until"
+            f" {said(until, zone)}"
         )
     return Window(since, until)
 
