@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import openpyxl
 import pyarrow.parquet as pq
@@ -120,9 +122,36 @@ def test_several_windows_are_told_apart(shop: Store) -> None:
         if column[0].value == "calls"
     ]
     assert calls == [[24] * 3, [48] * 3]
-    for format_ in ("pdf", "parquet", "svg", "png"):
-        with pytest.raises(ReportError, match=f"{format_} holds one window"):
-            render(documents, format_)
+    table = pq.read_table(io.BytesIO(render(documents, "parquet")))
+    assert table["window_since"].to_pylist() == [
+        datetime.fromisoformat(begin) for begin in begins for _ in range(3)
+    ]
+    assert table["calls"].to_pylist() == [24.0] * 3 + [48.0] * 3
+    assert [d["window"] for d in json.loads(table.schema.metadata[b"headgate"])] == [
+        document["window"] for document in documents
+    ]
+
+
+def test_several_windows_follow_each_other_on_paper_and_in_pictures(shop: Store) -> None:
+    """One PDF in which each answer begins a page and heads its own; one picture with a chart below the other."""
+    documents = [asked(shop), asked(shop, since="48h")]
+    alone = [pypdf.PdfReader(io.BytesIO(render(document, "pdf"))) for document in documents]
+    paper = pypdf.PdfReader(io.BytesIO(render(documents, "pdf")))
+    assert len(paper.pages) == sum(len(each.pages) for each in alone)
+    texts = ["".join(page.extract_text().split()) for page in paper.pages]
+    for document, number in zip(documents, (0, len(alone[0].pages)), strict=True):
+        since = datetime.fromisoformat(document["window"]["since"])
+        assert f"{since:%Y-%m-%d%H:%M}to" in texts[number]
+        assert f"{number + 1}of{len(paper.pages)}" in texts[number]
+    pictures = [render(document, "svg").decode() for document in documents]
+    both = render(documents, "svg").decode()
+    heights = [int(re.findall(r'height="(\d+)"', picture)[0]) for picture in (*pictures, both)]
+    assert heights[2] == heights[0] + heights[1]
+    assert len(ET.fromstring(both).findall("{http://www.w3.org/2000/svg}svg")) == 2  # noqa: S314 - our own text
+    ids = re.findall(r'\bid="([^"]+)"', both)
+    assert len(ids) == len(set(ids))
+    assert {*re.findall(r"url\(#([^)]+)\)", both)} <= {*ids}
+    assert render(documents, "png").startswith(b"\x89PNG")
 
 
 def test_long_tables_say_how_many_more_there_are(shop: Store) -> None:

@@ -49,7 +49,8 @@ Ask for a report with `headgate report NAME` or `GET /api/reports/NAME`. As JSON
 - Fields that end in `_series` are numbers by period, in order, null where a period is missing.
 - CSV and Parquet hold one table, with the same names (lists joined with `; ` in CSV): `rows`, unless `--table NAME`
   (over HTTP `table=NAME`) asks for another: `summary` for its single numbers, or one of its lists. Each report's tables
-  are named below. HTML, PDF, Markdown, Excel and JSON hold all of them.
+  are named below; several windows are told apart by `window_since` and `window_until`. HTML, PDF, Markdown, Excel and
+  JSON hold all of them.
 """
 _KINDS = {str: "text", int: "integer", float: "number", Estimate: "number", datetime: "time"}
 

@@ -52,8 +52,7 @@ _OPTIONS = {
     "csv": ("table",), "parquet": ("table",), "svg": ("chart",), "png": ("chart",),
 }  # fmt: skip
 _MOST_ROWS = {"table": 50, "md": 50, "pdf": 100, "html": 300}
-_TOGETHER = {"csv", "html", "xlsx"}  # one file that holds several answers
-_AFTER_EACH_OTHER = {"table", "md"}
+_AFTER_EACH_OTHER = {"table", "md"}  # the others hold several answers in one file
 
 
 def format_of(ending: str, given: str, otherwise: str) -> str:
@@ -84,8 +83,8 @@ def render(
     (`rows`, `summary`, or a list of the summary) to CSV and Parquet only. What people read holds at most `rows` rows of
     each table and says how many more there are; 0 is all, None what suits the format.
 
-    Raises ReportError for a format that there is not, whose libraries are not installed, or that can hold one answer
-    only, and for a chart or a table that there is not.
+    Raises ReportError for a format that there is not, whose libraries are not installed,
+    and for a chart or a table that there is not.
     """
     known = FORMATS[format_of("", format_, "")]
     documents = [documents] if isinstance(documents, dict) else list(documents)
@@ -97,9 +96,6 @@ def render(
     given: dict[str, Any] = {"width": width, "color": color, "chart": chart, "table": table}
     given["rows"] = _MOST_ROWS.get(format_, 0) if rows is None else rows
     options = {name: given[name] for name in _OPTIONS.get(format_, ())}
-    if len(documents) > 1 and format_ not in _TOGETHER | _AFTER_EACH_OTHER:
-        several = ", ".join(["json", *sorted(_TOGETHER | _AFTER_EACH_OTHER)])
-        raise ReportError(f"{format_} holds one window; give one, or choose one of {several}")
     module, _, name = known.maker.partition(":")
     try:
         maker: Callable[..., str | bytes] = getattr(

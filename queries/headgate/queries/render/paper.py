@@ -14,14 +14,14 @@ from headgate.queries.render.sections import sections
 from headgate.queries.render.vega import Drawing, drawings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 COLUMN = 340  # pixels of a chart without its axes, half a page
 
 
-def as_paper(document: Mapping[str, Any], rows: int = 0) -> bytes:
-    """Return the PDF."""
-    made = _set(document, rows, format="pdf")
+def as_paper(*documents: Mapping[str, Any], rows: int = 0) -> bytes:
+    """Return the PDF, with one answer after the other where there are several, each from a new page on."""
+    made = _set(documents, rows, format="pdf")
     if not isinstance(made, bytes):
         raise TypeError("a PDF is one file")
     return made
@@ -29,26 +29,29 @@ def as_paper(document: Mapping[str, Any], rows: int = 0) -> bytes:
 
 def pages(document: Mapping[str, Any], *, ppi: float) -> list[bytes]:
     """Return the pages as PNG, of so many pixels an inch."""
-    made = _set(document, 0, format="png", ppi=ppi)
+    made = _set([document], 0, format="png", ppi=ppi)
     return made if isinstance(made, list) else [made]
 
 
-def _set(document: Mapping[str, Any], rows: int, **options: Any) -> bytes | list[bytes]:
+def _set(documents: Sequence[Mapping[str, Any]], rows: int, **options: Any) -> bytes | list[bytes]:
     import typst
 
-    content = dataclasses.asdict(sections(document, rows))
-    found = [_narrow(drawing) for drawing in drawings(document)]
-    content["charts"] = [
-        {"title": drawing.title, "file": f"chart{number}.pdf", "wide": drawing.vega}
-        for number, drawing in enumerate(found)
-    ]
+    content = []
+    files_of: dict[str, Drawing] = {}
+    for document in documents:
+        charts = []
+        for drawing in map(_narrow, drawings(document)):
+            file = f"chart{len(files_of)}.pdf"
+            files_of[file] = drawing
+            charts.append({"title": drawing.title, "file": file, "wide": drawing.vega})
+        content.append(dataclasses.asdict(sections(document, rows)) | {"charts": charts})
     text = files("headgate.queries.render").joinpath("paper.typ").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="headgate-pdf-") as place:
         root = Path(place)
         (root / "paper.typ").write_text(text, encoding="utf-8")
         (root / "content.json").write_text(json.dumps(content), encoding="utf-8")
-        for number, drawing in enumerate(found):
-            (root / f"chart{number}.pdf").write_bytes(pdf(drawing))
+        for file, drawing in files_of.items():
+            (root / file).write_bytes(pdf(drawing))
         made: bytes | list[bytes] = typst.compile(root / "paper.typ", root=root, **options)
     return made
 

@@ -19,16 +19,23 @@ if TYPE_CHECKING:
 _PARTS = ("standard_error", "low", "high")
 
 
-def as_parquet(document: Mapping[str, Any], table: str = "") -> bytes:
+def as_parquet(*documents: Mapping[str, Any], table: str = "") -> bytes:
     """Return one table, as for `chosen`; numbers that may be estimated bring `_standard_error`, `_low` and `_high`.
 
-    The rest of the answer (window, parameters, summary) is JSON in the file's metadata under `headgate`.
+    The rest of the answer (window, parameters, summary) is JSON in the file's metadata under `headgate`. Of several
+    answers that is a list, and `window_since` and `window_until` say which of them a record is of.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     names, columns = [], []
-    fields, records = chosen(document, table)
+    found_in = [(document, *chosen(document, table)) for document in documents]
+    fields = found_in[0][1]
+    records = [record for _, _, several in found_in for record in several]
+    for end in ("since", "until") if len(documents) > 1 else ():
+        names.append(pa.field(f"window_{end}", _type(pa, datetime)))
+        of = [document["window"][end] for document, _, several in found_in for _ in several]
+        columns.append(pa.array(_plain(datetime, of), _type(pa, datetime)))
     for name, (kind, meaning) in fields.items():
         values = [row[name] for row in records]
         names.append(pa.field(name, _type(pa, kind), metadata={"description": meaning}))
@@ -38,7 +45,8 @@ def as_parquet(document: Mapping[str, Any], table: str = "") -> bytes:
                 names.append(pa.field(f"{name}_{part}", pa.float64()))
                 found = [_part(row, name, part) for row in records]
                 columns.append(pa.array(found, pa.float64()))
-    rest = {key: value for key, value in document.items() if value is not records}
+    rests = [{k: v for k, v in d.items() if v is not several} for d, _, several in found_in]
+    rest = rests[0] if len(rests) == 1 else rests
     schema = pa.schema(names, metadata={"headgate": json.dumps(rest)})
     out = io.BytesIO()
     pq.write_table(pa.table(columns, schema=schema), out, compression="zstd")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +13,7 @@ from headgate.queries.render.table import heading
 from headgate.queries.render.vega import Drawing, drawings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 VEGALITE = "6.4"
 FONT = "Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
@@ -25,16 +28,40 @@ LIGHT: dict[str, Any] = {
     "legend": {"labelColor": "#374151", "titleColor": "#111827", "titleFontWeight": 500, "labelLimit": 260},
 }  # fmt: skip
 _SCALE = 2
+_SIZE = re.compile(r'\b(?:width|height)="([0-9.]+)')
+_INSIDE = re.compile(r'\bid="|url\(#|href="#')
 
 
-def as_svg(document: Mapping[str, Any], *, chart: int) -> str:
-    """Return one of an answer's charts as SVG; raises ReportError when there is none of that number."""
-    return svg(_titled(document, chart)) + "\n"
+def as_svg(*documents: Mapping[str, Any], chart: int) -> str:
+    """Return one of an answer's charts as SVG, of several answers one below the other.
+
+    Raises ReportError when there is none of that number.
+    """
+    return _below([svg(_titled(document, chart)) for document in documents]) + "\n"
 
 
-def as_png(document: Mapping[str, Any], *, chart: int) -> bytes:
-    """Return one of an answer's charts as PNG; raises ReportError when there is none of that number."""
-    return png(_titled(document, chart))
+def as_png(*documents: Mapping[str, Any], chart: int) -> bytes:
+    """Return the same as PNG."""
+    return _drawn(as_svg(*documents, chart=chart))
+
+
+def _below(pictures: Sequence[str]) -> str:
+    """Return pictures as one, each below the one before."""
+    if len(pictures) == 1:
+        return pictures[0]
+    sizes = [[math.ceil(float(n)) for n in _SIZE.findall(picture)[:2]] for picture in pictures]
+    width = max(size[0] for size in sizes)
+    tops = list(itertools.accumulate((size[1] for size in sizes), initial=0))
+    placed = (
+        # What pictures refer to inside of themselves is called alike in all of them.
+        _INSIDE.sub(rf"\g<0>part{number}-", picture.replace("<svg", f'<svg y="{top}"', 1))
+        for number, (picture, top) in enumerate(zip(pictures, tops, strict=False))
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{tops[-1]}"'
+        f' viewBox="0 0 {width} {tops[-1]}"><rect width="100%" height="100%" fill="white"/>'
+        f"{''.join(placed)}</svg>"
+    )
 
 
 def svg(drawing: Drawing) -> str:
@@ -57,9 +84,13 @@ def pdf(drawing: Drawing) -> bytes:
 
 def png(drawing: Drawing) -> bytes:
     """Return a drawing as PNG, twice as dense as a screen's pixels."""
+    return _drawn(svg(drawing))
+
+
+def _drawn(picture: str) -> bytes:
     import vl_convert
 
-    return bytes(vl_convert.svg_to_png(svg(drawing), scale=_SCALE))
+    return bytes(vl_convert.svg_to_png(picture, scale=_SCALE))
 
 
 def _titled(document: Mapping[str, Any], chart: int) -> Drawing:
