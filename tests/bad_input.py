@@ -339,7 +339,8 @@ Neither is in a ledger: they belong to no tenant. `/metrics` counts both as
 
 No room in memory (`memory_bytes`) or the journal (`journal_bytes`), a full disk, a stop: HTTP 503 with `Retry-After`,
 gRPC `UNAVAILABLE` with `RetryInfo`, both in `grpc-status-details-bin` and in `google.rpc.retryinfo-bin`, of 1 to 3 s.
-A refusal for now counts nowhere: what comes again is counted when it comes again.
+A refusal for now is in no ledger: what comes again is counted when it comes again. `/metrics` counts it as
+`headgate_refused_requests_total`, and `headgate status` shows it.
 
 Too large is also what would take many times its bytes in memory, 413 or `RESOURCE_EXHAUSTED`: more than 512 000 items
 in a request, of which eight attributes, events, links, exemplars, buckets and the like count as one more; more than

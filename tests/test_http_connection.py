@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from spans import pipeline, request, wait_until
 
 from headgate.collector.http_receiver import HttpReceiver
+from headgate.collector.refusals import Refusals
 from headgate.collector.signals import Signal
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Anyone:
 
     own: Pipeline
     open: bool = True
+    refusals: Refusals = field(default_factory=Refusals)
 
     def known(self, _authorization: bytes) -> Pipeline | None:
         return self.own if self.open else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import threading
 from concurrent.futures import Future, wait
 from dataclasses import replace
@@ -259,6 +261,25 @@ def test_a_client_that_hangs_up_does_no_harm(begin, store):
     accept(pipe, [100])
     assert pipe.flush()
     check_books(store, [*range(20), 100])
+
+
+def test_what_cannot_be_written_was_never_received(begin, monkeypatch):
+    """While it is not durable, nothing is counted: a counter that goes down again is a restart for who reads it."""
+    pipe = begin()
+    seen = []
+
+    def fail(_descriptor):
+        seen.append(pipe.books.received[Signal.TRACES])
+        raise OSError(errno.EIO, "the disk is broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", fail)
+        with pytest.raises(Retryable, match="cannot be written"):
+            accept(pipe, [1, 2])
+    assert seen == [0]
+    assert pipe.books.received[Signal.TRACES] == 0
+    accept(pipe, [1, 2])
+    assert pipe.books.received[Signal.TRACES] == 2
 
 
 def test_malformed_requests_are_counted(begin, store):

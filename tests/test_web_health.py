@@ -37,7 +37,9 @@ LOOK = Vitals(
     memory_limit_bytes=256_000_000,
     resident_bytes=450_000_000,
     quarantined=0,
+    refused=31,
     unauthorized=7,
+    forgotten_early=5,
 )
 
 
@@ -69,6 +71,10 @@ def test_prometheus_reads_what_we_write() -> None:
             key = ("headgate_items_total", ("fate", fate), ("signal", signal))
             assert found[key] == count
     assert found["headgate_unauthorized_requests_total",] == LOOK.unauthorized
+    assert found["headgate_refused_requests_total",] == LOOK.refused
+    assert found["headgate_forgotten_requests_total",] == LOOK.forgotten_early
+    assert found["headgate_quarantined_total",] == 0
+    assert found["process_cpu_seconds_total",] > 0
     assert found["headgate_backlog_bytes",] == LOOK.backlog_bytes
     assert found["headgate_uptime_seconds",] == LOOK.uptime_s
     assert found["headgate_last_stored_timestamp_seconds",] == NOW_NS / 1e9 - 1.5
@@ -111,7 +117,7 @@ def shown(**found: Any) -> str:
     base = {
         **LOOK.items, "now_ns": NOW_NS, "uptime_s": LOOK.uptime_s, "accepting": True, "sampling": {"traces": 0.25},
         "backlog_bytes": 123_456, "waiting_segments": 1, "last_stored_ns": NOW_NS - 1_500_000_000, "quarantined": 0,
-        "memory_bytes": 10_000_000, "memory_limit_bytes": 256_000_000, "resident_bytes": 450_000_000,
+        "refused": 0, "memory_bytes": 10_000_000, "memory_limit_bytes": 256_000_000, "resident_bytes": 450_000_000,
     }  # fmt: skip
     console = Console(width=100, record=True, file=io.StringIO())
     before = {
@@ -133,3 +139,5 @@ def test_the_screen_says_it_in_units_people_use() -> None:
     assert "traces 25.0%" in text
     assert "quarantined" not in text
     assert "3 pieces" in shown(quarantined=3)
+    assert "come again" not in text
+    assert "1,200 requests" in shown(refused=1200)

@@ -337,6 +337,7 @@ def test_a_full_collector_asks_to_come_again(start):
     assert RetryInfo.FromString(trailing["google.rpc.retryinfo-bin"]).retry_delay.seconds >= 1
     counts = server.status()
     assert counts["received"]["traces"] == counts["rejected"]["traces"] == 0
+    assert httpx.get(f"http://{server.api}/api/status").json()["refused"] == 3
 
 
 def retry_s(detail) -> float:

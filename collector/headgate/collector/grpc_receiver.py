@@ -133,6 +133,7 @@ class GrpcReceiver:
                 partial = received.deliver(pipeline, signal, body).result()
             except CollectorError as error:
                 received.drop()
+                self._senders.refusals.count(error)
                 answer = refusal(error)
                 context.set_trailing_metadata(answer.grpc_metadata)
                 context.abort(answer.grpc_code, answer.body.message)

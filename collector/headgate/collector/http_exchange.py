@@ -167,7 +167,7 @@ class Exchange:
         try:
             accepted = self._received.deliver(pipeline, signal, body)
         except CollectorError as error:
-            self._answer(refused(self._kind, error))
+            self._turn_away(error)
         except Exception as error:  # noqa: BLE001  # answered and logged: the connection goes on
             self._fail(error)
         else:
@@ -176,7 +176,7 @@ class Exchange:
     def give_up(self, error: CollectorError) -> None:
         """Refuse a request that is not answered, for a reason that is not in it."""
         if self.complete:
-            self._answer(refused(self._kind, error))
+            self._turn_away(error)
         elif self.answer is None:
             self._refuse(error)
 
@@ -202,7 +202,7 @@ class Exchange:
                 raise
             accepted = received.deliver(pipeline, signal, plain)
         except CollectorError as error:
-            self._later(self._answer, refused(self._kind, error))
+            self._later(self._turn_away, error)
         except Exception as error:  # noqa: BLE001  # answered and logged: the connection goes on
             self._later(self._fail, error)
         else:
@@ -218,7 +218,7 @@ class Exchange:
         try:
             self._answer(taken(self._kind, signal, accepted.result()))
         except CollectorError as error:
-            self._answer(refused(self._kind, error))
+            self._turn_away(error)
         except Exception as error:  # noqa: BLE001  # answered and logged: the connection goes on
             self._fail(error)
 
@@ -232,7 +232,7 @@ class Exchange:
             self._count(self._signal, max(self.length, self._received.held))
         self._received.drop()
         self._body = b""
-        self._answer(refused(self._kind, error))
+        self._turn_away(error)
 
     def _count(self, signal: Signal, size: int) -> None:
         """Count this request as rejected; where its sender's pipeline is not open yet, in a thread that opens it."""
@@ -244,6 +244,11 @@ class Exchange:
         self._service.pool.submit(
             lambda: senders.pipeline(authorization).books.reject(signal, size)
         )
+
+    def _turn_away(self, error: CollectorError) -> None:
+        if self.answer is None:
+            self._service.senders.refusals.count(error)
+            self._answer(refused(self._kind, error))
 
     def _fail(self, error: Exception) -> None:
         log.error("%s failed", self.url.decode("latin-1"), exc_info=error)

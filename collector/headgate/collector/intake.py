@@ -106,7 +106,6 @@ class Intake:
             )
             if original is None:
                 self._room.take(len(request.body) + self._transient(request.body) - held, held)
-                self.books.received[request.signal] += request.items
                 if identity:
                     self._retransmissions.begin(identity, request.arrival_ns, outcome)
         if original is not None:
@@ -135,12 +134,12 @@ class Intake:
         with self._lock:
             if isinstance(result, Retryable):
                 self._room.give(len(request.body))
-                self.books.received[request.signal] -= request.items
                 self._retransmissions.failed(found.identity)
             else:
                 if not self.filling:
                     self._lock.notify_all()
                 self.filling.add(request, self._monotonic_s())
+                self.books.received[request.signal] += request.items
                 if found.identity:
                     self._retransmissions.accepted(found.identity, request.arrival_ns)
                 crowded = self._room.crowded and self.filling.size >= _LEAST_SEGMENT_BYTES

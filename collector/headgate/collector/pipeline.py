@@ -141,6 +141,11 @@ class Pipeline:
         """How many bytes of the journal are not released yet."""
         return self._journal.backlog_bytes
 
+    @property
+    def forgotten_early(self) -> int:
+        """How many requests were forgotten before their time, so that a retry of theirs would be taken again."""
+        return self._retransmissions.evicted_early
+
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until everything acknowledged so far is stored; return False when that took too long."""
         with self._changed:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from headgate.collector.partial import Partial
     from headgate.collector.pipeline import Pipeline
+    from headgate.collector.refusals import Refusals
     from headgate.collector.room import Room
     from headgate.collector.signals import Signal
 
@@ -35,7 +36,14 @@ MAX_JSON_BYTES = 16 << 20
 
 
 class Senders(Protocol):
-    """Who sends: which pipeline a request goes to, by its Authorization (empty when it has none)."""
+    """Who sends: which pipeline a request goes to, by its Authorization (empty when it has none).
+
+    Every answer to a request that was not taken is counted in `refusals`.
+    """
+
+    @property
+    def refusals(self) -> Refusals:
+        """Return the counters."""
 
     def known(self, authorization: bytes) -> Pipeline | None:
         """Return it without waiting, None when it must be opened; raises Unauthenticated or Forbidden."""

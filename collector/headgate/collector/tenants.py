@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from headgate.collector.errors import Retryable
+from headgate.collector.refusals import Refusals
 from headgate.store import StoreError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 class Tenants:
     """The pipelines by tenant; `own` is that of the server's own database, whose name as a tenant is empty.
 
-    `unauthorized` counts requests without a valid token: they belong to no tenant, and are in no ledger.
+    `refusals` counts requests that are in no tenant's ledger.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Tenants:
         """
         self.own = own
         self.began_s = began_s
-        self.unauthorized = 0
+        self.refusals = Refusals()
         self._open = open_
         self._pipelines: dict[str, Pipeline] = {"": own, own.database: own}
         self._lock = threading.Lock()

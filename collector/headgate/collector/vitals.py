@@ -1,6 +1,7 @@
 """How a collector is: what it took, what became of it, what waits, how much memory that takes.
 
-Received = stored + sampled out + rejected + duplicate + what waits: the ledger, since the start of the process.
+Received = stored + sampled out + rejected + duplicate + what waits: the ledger, since the start of the process; what an
+earlier one received and this one stores is counted as stored only. Counters never go down.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headgate.collector.pipeline import Pipeline
+    from headgate.collector.refusals import Refusals
     from headgate.collector.room import Room
 
 FATES = ("received", "stored", "sampled_out", "rejected", "duplicate")
@@ -26,7 +28,9 @@ _ADDED = (
     "memory_limit_bytes",
     "resident_bytes",
     "quarantined",
+    "refused",
     "unauthorized",
+    "forgotten_early",
 )
 _STATM = Path("/proc/self/statm")
 
@@ -35,9 +39,10 @@ _STATM = Path("/proc/self/statm")
 class Vitals:
     """One look at a collector.
 
-    `items` counts by fate and signal since the start, `quarantined` what was put aside, `unauthorized` requests
-    without a valid token, which are in no ledger. `last_stored_ns` is when a
-    segment was last stored, None before the first. `accepting` is False once it is told to stop. `resident_bytes` is 0
+    `items` counts by fate and signal since the start, `quarantined` what was put aside, `refused` requests that were
+    told to come again, `unauthorized` those without a valid token; neither are in a ledger. `forgotten_early` counts
+    requests whose retry would not be recognised for the full time. `last_stored_ns` is when a segment was last stored,
+    None before the first. `accepting` is False once it is told to stop. `resident_bytes` is 0
     where the system does not tell.
     """
 
@@ -52,11 +57,18 @@ class Vitals:
     memory_limit_bytes: int
     resident_bytes: int
     quarantined: int
+    refused: int
     unauthorized: int
+    forgotten_early: int
 
 
 def vitals(
-    pipelines: Sequence[Pipeline], room: Room, *, now_ns: int, uptime_s: float, unauthorized: int
+    pipelines: Sequence[Pipeline],
+    room: Room,
+    refusals: Refusals,
+    *,
+    now_ns: int,
+    uptime_s: float,
 ) -> Vitals:
     """Look at the pipelines of all tenants together."""
     stored = [p.last_stored_ns for p in pipelines if p.last_stored_ns is not None]
@@ -78,7 +90,9 @@ def vitals(
         memory_limit_bytes=room.limit_bytes,
         resident_bytes=_resident_bytes(),
         quarantined=sum(p.quarantine.count for p in pipelines),
-        unauthorized=unauthorized,
+        refused=refusals.for_now,
+        unauthorized=refusals.unauthorized,
+        forgotten_early=sum(p.forgotten_early for p in pipelines),
     )
 
 

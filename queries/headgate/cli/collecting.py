@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from headgate.collector.allocator import give_back_memory
 from headgate.collector.pipeline import Limits, Pipeline
+from headgate.collector.refusals import Refusals
 from headgate.collector.release import sync_file_system
 from headgate.collector.room import Room
 from headgate.collector.sampling import Sampler
@@ -66,9 +67,9 @@ def look_at(tenants: Tenants, only: Pipeline | None = None) -> Vitals:
     return vitals(
         [only] if only else tenants.all(),
         tenants.own.room,
+        Refusals() if only else tenants.refusals,
         now_ns=time.time_ns(),
         uptime_s=time.monotonic() - tenants.began_s,
-        unauthorized=0 if only else tenants.unauthorized,
     )
 
 

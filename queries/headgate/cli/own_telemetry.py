@@ -31,6 +31,10 @@ _GAUGES = {
     "headgate.memory.limit": ("memory_limit_bytes", "By", "most that may be"),
     "process.memory.usage": ("resident_bytes", "By", "resident memory of the process"),
 }
+_COUNTERS = {
+    "headgate.requests.refused": ("refused", "{request}", "told to come again"),
+    "headgate.requests.unauthorized": ("unauthorized", "{request}", "without a valid token"),
+}
 _log = logging.getLogger(__name__)
 
 
@@ -121,9 +125,13 @@ class OwnTelemetry:
         meter.create_observable_counter(
             "headgate.items", [items], unit="{item}", description="by what became of them"
         )
-        for name, (field, unit, meaning) in _GAUGES.items():
+        for kinds, create in (
+            (_GAUGES, meter.create_observable_gauge),
+            (_COUNTERS, meter.create_observable_counter),
+        ):
+            for name, (field, unit, meaning) in kinds.items():
 
-            def gauge(_: CallbackOptions, field: str = field) -> Iterator[Observation]:
-                yield Observation(getattr(self._look(), field))
+                def number(_: CallbackOptions, field: str = field) -> Iterator[Observation]:
+                    yield Observation(getattr(self._look(), field))
 
-            meter.create_observable_gauge(name, [gauge], unit=unit, description=meaning)
+                create(name, [number], unit=unit, description=meaning)

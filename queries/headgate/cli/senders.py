@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 class Senders:
-    """Looks tokens up for the receivers, and counts requests without a valid one."""
+    """Looks tokens up for the receivers; `refusals` is where they count who is turned away."""
 
     def __init__(self, tokens: Tokens, tenants: Tenants) -> None:
         self._tokens = tokens
         self._tenants = tenants
+        self.refusals = tenants.refusals
 
     def known(self, authorization: bytes) -> Pipeline | None:
         """Return the pipeline if it is open, without waiting; raises Unauthenticated or Forbidden."""
@@ -34,14 +35,12 @@ class Senders:
             return ""
         token = self._tokens.find(bearer(authorization))
         if token is None:
-            self._tenants.unauthorized += 1
             raise Unauthenticated(
                 "the token is not known, or has expired; ask who runs the collector for another"
                 if authorization
                 else "a token is needed; send authorization: Bearer TOKEN"
             )
         if token.role is Role.READ:
-            self._tenants.unauthorized += 1
             raise Forbidden(
                 f"the token {token.name!r} may read, not send; use one with the role ingest"
             )

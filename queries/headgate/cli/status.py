@@ -120,6 +120,8 @@ def _rest(found: Mapping[str, Any]) -> Table:
         ("resident memory", _bytes(found["resident_bytes"])),
         ("sampling", ", ".join(f"{s} {p:.1%}" for s, p in found["sampling"].items()) or "off"),
     ]
+    if found["refused"]:
+        rows.append(("told to come again", f"{found['refused']:,} requests since the start"))
     if found["quarantined"]:
         rows.append(
             ("quarantined", f"{found['quarantined']} pieces: see the log and journal/quarantine")

@@ -31,8 +31,25 @@ _GAUGES = {
     "memory_bytes": "Bytes of requests in memory.",
     "memory_limit_bytes": "Most bytes of requests that may be in memory.",
     "resident_bytes": "Resident memory of the process, the embedded engine included.",
-    "quarantined": "What was put aside since the start, because it could never be stored.",
     "uptime_s": "Seconds since the start.",
+}
+_COUNTERS = {
+    "refused": (
+        "headgate_refused_requests",
+        "OTLP requests told to come again since the start: no room, or a stop; no ledger has them.",
+    ),
+    "unauthorized": (
+        "headgate_unauthorized_requests",
+        "OTLP requests without a valid token since the start; no ledger has them.",
+    ),
+    "forgotten_early": (
+        "headgate_forgotten_requests",
+        "Requests since the start, so many that their retries are not recognised for the full ten minutes.",
+    ),
+    "quarantined": (
+        "headgate_quarantined",
+        "What was put aside since the start, because it could never be stored.",
+    ),
 }
 _NS = 1e9
 
@@ -103,8 +120,8 @@ def worker_routes(
 
 
 def exposition(vitals: Vitals, sampling: Mapping[str, float]) -> bytes:
-    """Return the vitals in Prometheus' text format."""
-    from prometheus_client import CollectorRegistry, generate_latest
+    """Return the vitals in Prometheus' text format, and what every process tells of itself (`process_*`)."""
+    from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
     class Families:
         def collect(self) -> Iterator[Metric]:
@@ -112,6 +129,7 @@ def exposition(vitals: Vitals, sampling: Mapping[str, float]) -> bytes:
 
     registry = CollectorRegistry()
     registry.register(Families())
+    ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
@@ -127,11 +145,8 @@ def _families(vitals: Vitals, sampling: Mapping[str, float]) -> Iterator[Metric]
         for signal, count in by_signal.items():
             items.add_metric((signal, fate), count)
     yield items
-    yield CounterMetricFamily(
-        "headgate_unauthorized_requests",
-        "OTLP requests without a valid token since the start; no ledger has them.",
-        value=vitals.unauthorized,
-    )
+    for name, (family, meaning) in _COUNTERS.items():
+        yield CounterMetricFamily(family, meaning, value=getattr(vitals, name))
     for name, meaning in _GAUGES.items():
         family = f"headgate_{name.removesuffix('_s')}{'_seconds' if name.endswith('_s') else ''}"
         yield GaugeMetricFamily(family, meaning, value=getattr(vitals, name))
