@@ -5,15 +5,20 @@ from __future__ import annotations
 import signal
 import socket
 import ssl
+import stat
+import subprocess
 import time
+from pathlib import Path
 
 import grpc
 import httpx
 import pytest
 import trustme
 
-from headgate.cli.listening import check_public
+from headgate.cli.children import HEADGATE
+from headgate.cli.listening import check_public, listen_locally
 from headgate.cli.settings import ConfigurationError, ServeSettings
+from headgate.store import find_server
 
 TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -91,6 +96,29 @@ def test_only_clients_with_a_certificate_are_served(server, files, who):
                 call(b"", timeout=10)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert "Traceback" not in server.errors()
+
+
+@pytest.mark.parametrize("command", [["status"], ["ledger"], ["report", "usage"]])
+def test_commands_on_this_machine_need_no_certificate(server, command):
+    """They come through a socket that only the owner of the data directory may use."""
+    found = find_server(server.data)
+    assert stat.S_IMODE(Path(found["socket"]).stat().st_mode) == 0o600
+    done = subprocess.run(
+        [*HEADGATE, *command, "--data", server.data],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_socket_that_cannot_be_is_told(tmp_path, caplog):
+    """Its path may be too long for the system: the server starts without it."""
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    assert listen_locally(deep) is None
+    assert "cannot ask the server" in caplog.text
 
 
 def serial(server, files, address: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,13 @@ from headgate.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from headgate.cli.settings import ServeSettings
     from headgate.store import DataDirectory
 
+log = logging.getLogger(__name__)
+SOCKET_NAME = "api.sock"
 LISTENERS = ("otlp_grpc", "otlp_http", "api")
 
 
@@ -35,6 +39,22 @@ def bind_shared(address: str, name: str) -> socket.socket:
     host, port = listener.getsockname()[:2]
     listener.close()
     return _bind(join_address(host, port), name, shared=True)
+
+
+def listen_locally(directory: Path) -> socket.socket | None:
+    """Return a listening socket in the data directory, for its owner only; None where it cannot be, which is logged."""
+    path = directory.absolute() / SOCKET_NAME
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.unlink(missing_ok=True)  # what a crash has left
+        listener.bind(str(path))
+        path.chmod(0o600)  # nobody connects before it listens
+        listener.listen(1024)
+    except OSError as error:  # the path is too long, say
+        listener.close()
+        log.warning("commands on this machine cannot ask the server, at %s: %s", path, error)
+        return None
+    return listener
 
 
 def _bind(address: str, name: str, *, shared: bool) -> socket.socket:

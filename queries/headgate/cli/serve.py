@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -16,7 +15,7 @@ import typer
 import uvloop
 
 from headgate.cli.address import join_address, split_address
-from headgate.cli.listening import announce, cannot_listen, listen
+from headgate.cli.listening import SOCKET_NAME, announce, cannot_listen, listen, listen_locally
 from headgate.cli.reload import Reload
 from headgate.cli.rules import rules_of
 from headgate.cli.security import Security, secure
@@ -27,7 +26,7 @@ from headgate.store.owned import own_store
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from headgate.cli.senders import Senders
     from headgate.cli.siblings import Siblings
@@ -146,6 +145,8 @@ def _serve(
         "otlp_http": listen(settings.otlp_http, "otlp_http", shared=shared),
         "api": listen(settings.api, "api"),
     }
+    # Who has no client certificate, as commands on this machine, comes this way.
+    local = listen_locally(directory.path) if settings.tls_client_ca else None
     # gRPC binds by itself, later and with less to say when it cannot.
     listen(settings.otlp_grpc, "otlp_grpc", shared=shared).close()
 
@@ -184,6 +185,9 @@ def _serve(
         "otlp_grpc": join_address(host, grpc_receiver.port),
         **{name: join_address(*listener.getsockname()[:2]) for name, listener in listeners.items()},
     }
+    if local is not None:
+        listeners["socket"] = local
+        addresses["socket"] = str(local.getsockname())
 
     def ready() -> None:
         grpc_receiver.start()
@@ -217,6 +221,8 @@ def _serve(
         grpc_receiver.stop(SHUTDOWN_S / 2).wait()
         tenants.close(SHUTDOWN_S / 2)
         loop.close()
+        if local is not None:
+            (directory.path / SOCKET_NAME).unlink(missing_ok=True)
         if telemetry is not None:
             telemetry.close()
 
@@ -235,31 +241,16 @@ async def _serve_http(
     stopping: Callable[[], object],
 ) -> None:
     """Serve OTLP/HTTP and the API until SIGTERM or SIGINT; call `ready` and `stopping` at their times."""
-    import uvicorn
-
     from headgate.cli.answering import guarded_api
-    from headgate.collector.http_protocol import LimitedProtocol, close_late
+    from headgate.cli.api_server import ApiServers
     from headgate.collector.http_receiver import HttpReceiver
 
     certificates = security.certificates
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield  # signals are ours: two servers share this process
-
-    api = Server(
-        uvicorn.Config(
-            guarded_api(security.tokens, tenants, rules, store, directory, siblings),
-            http=LimitedProtocol,
-            ws="none",
-            log_level="error",  # what clients do wrong is answered and counted
-            timeout_keep_alive=KEEP_ALIVE_S,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=int(SHUTDOWN_S / 2),
-            ssl_context_factory=certificates.factory if certificates else None,
-        )
+    api = ApiServers(
+        guarded_api(security.tokens, tenants, rules, store, directory, siblings),
+        certificates,
+        keep_alive_s=KEEP_ALIVE_S,
+        grace_s=int(SHUTDOWN_S / 2),
     )
     otlp = HttpReceiver(
         senders,
@@ -273,21 +264,18 @@ async def _serve_http(
     def stop() -> None:
         stopping()
         ended.set()
-        api.should_exit = True
+        api.stop()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     context = certificates.context if certificates else None
     await otlp.listen(listeners["otlp_http"], context)
-    tasks = [
-        asyncio.create_task(api.serve(sockets=[listeners["api"]])),
-        asyncio.create_task(otlp.serve_until(ended, SHUTDOWN_S / 2)),
-    ]
-    # uvicorn offers a flag, not an event.
-    while not (api.started or tasks[0].done()):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    receiving = asyncio.create_task(otlp.serve_until(ended, SHUTDOWN_S / 2))
+    await api.listen(listeners["api"])
+    if "socket" in listeners:
+        await api.listen(listeners["socket"], local=True)
     ready()
-    sweep = asyncio.create_task(close_late(api.server_state.connections, settings.receive_s))
-    await asyncio.gather(*tasks)
+    sweep = asyncio.create_task(api.close_late(settings.receive_s))
+    await asyncio.gather(receiving, *api.tasks)
     sweep.cancel()

@@ -73,7 +73,11 @@ def run_workers(settings: ServeSettings, config: Path | None) -> int:
         try:
             crew.start()
             first = find_server(worker_directory(data, 0)) or {}
-            announce(directory, addresses, {k: first[k] for k in ("token", "tls") if k in first})
+            announce(
+                directory,
+                addresses,
+                {k: first[k] for k in ("token", "tls", "socket") if k in first},
+            )
             return crew.watch()
         finally:
             crew.stop()

@@ -1,4 +1,4 @@
-"""A client of a running server's API: its address, its certificate, and the token to present.
+"""A client of a running server's API: its address or socket, its certificate, and the token to present.
 
 The token is the caller's, else the one that the server tells those who may read its data directory.
 """
@@ -20,6 +20,15 @@ def server_client(
     server: Mapping[str, str], *, token: str | None = None, timeout_s: float = 120.0
 ) -> httpx.Client:
     """Return a client of the server that `find_server` found; paths are relative to its API."""
+    local = server.get("socket")  # where TLS would ask us for a certificate of our own
+    if local:
+        return httpx.Client(
+            base_url="http://localhost",
+            headers=_headers(token or server.get("token")),
+            transport=httpx.HTTPTransport(uds=local),
+            timeout=timeout_s,
+            trust_env=False,
+        )
     return httpx.Client(
         base_url=f"{'https' if server.get('tls') else 'http'}://{server['api']}",
         headers=_headers(token or server.get("token")),
