@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -258,3 +259,14 @@ def test_scratch_begins_empty(tmp_path):
     owned.close()
     assert list(scratch.iterdir()) == []
     assert scratch.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_made_is_its_owners_only(tmp_path):
+    """It holds who used what; a directory that is there keeps its mode, as whoever made it may share it."""
+    acquire(tmp_path / "new" / "data", "server").close()
+    assert stat.S_IMODE((tmp_path / "new" / "data").stat().st_mode) == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o750)
+    acquire(shared, "server").close()
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o750

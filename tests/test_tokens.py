@@ -35,9 +35,10 @@ class World:
 
 
 def test_the_file_is_private_and_holds_no_token(path):
-    """Mode 0600, hashes only; what was made is read back as it was."""
+    """Mode 0600 in a directory of 0700, hashes only; what was made is read back as it was."""
     made, secret = create(path, tenant="acme", expires=NOW + timedelta(days=1))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert secret.startswith("hg_")
     assert len(secret) >= 43
     assert secret not in path.read_text()

@@ -83,13 +83,13 @@ def acquire(
     wait_s: float = 0.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> DataDirectory:
-    """Own `path`, making it if need be.
+    """Own `path`, making it if need be, for its owner only; one that is there keeps its mode.
 
     Waits up to `wait_s` for an owner that is no server to finish. Raises StoreBusy when a server
     owns it or the wait was too short, StoreError when the directory cannot be used.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)  # who used what is nobody else's
         descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(

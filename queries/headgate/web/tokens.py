@@ -135,7 +135,7 @@ def revoke_token(path: Path, identity: str) -> Token:
 def _changing(path: Path) -> Iterator[list[Token]]:
     """Yield the tokens to be changed in place and write them, one process at a time."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
