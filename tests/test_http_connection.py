@@ -206,6 +206,23 @@ def test_a_connection_ends_where_it_was_said_to(into, head):
     assert into.books.received[Signal.TRACES] == 3
 
 
+@pytest.mark.parametrize("rest", [b"", HEAD, HEAD + b"Content-Length: 99\r\n\r\nhalf"])
+def test_who_has_stopped_sending_is_answered(into, rest):
+    """Every request that is there in full, when the client closes its half; what it began is forgotten."""
+
+    async def exchange() -> tuple[list[int], bytes]:
+        async with serving(Anyone(into), 1000) as (reader, writer):
+            writer.write(whole(request(range(3))) + whole(request(range(3, 5))) + rest)
+            writer.write_eof()
+            found = [(await answer(reader))[0] for _ in range(2)]
+            return found, await asyncio.wait_for(reader.read(), 30)
+
+    assert asyncio.run(exchange()) == ([200, 200], b"")
+    assert into.books.received[Signal.TRACES] == 5
+    into.flush()
+    assert into.room.used == 0
+
+
 def test_an_upgrade_is_not_followed_and_loses_nothing(into):
     """As Java's own client asks for HTTP/2: the request is taken, and so is the one after it."""
     upgrade = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import json
 import socket
 import threading
@@ -161,6 +162,17 @@ def test_http_answers_a_status_where_there_is_nothing_to_post_to(
     assert answer.status_code == expected
     assert answer.headers["content-type"] == kind
     assert "POST to /v1/traces" in status_of(answer).message
+    assert answer.headers.get("allow") == ("POST" if expected == 405 else None)
+
+
+def test_a_whole_url_is_a_target_too(server):
+    """RFC 9112, 3.2.2: as clients send it that take us for a proxy."""
+    host, _, port = server.http.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    url = f"http://{server.http}/v1/traces?x=1"
+    connection.request("POST", url, b"", {"content-type": PROTOBUF})
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,16 @@ def test_commands_on_this_machine_need_no_certificate(server, command):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_stop_leaves_no_socket(start, files):
+    """Nor a word on standard error."""
+    server = start(config=files.settings)
+    local = Path(find_server(server.data)["socket"])
+    assert local.exists()
+    assert server.stop() == 0
+    assert not local.exists()
+    assert server.errors() == ""
+
+
 def test_a_socket_that_cannot_be_is_told(tmp_path, caplog):
     """Its path may be too long for the system: the server starts without it."""
     deep = tmp_path / ("d" * 120)

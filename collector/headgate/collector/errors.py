@@ -24,7 +24,11 @@ class Malformed(Permanent):
 
 
 class Unsupported(Permanent):
-    """The request is of a type, or compressed in a way, that we do not read."""
+    """The request is of a type, or compressed in a way, that we do not read; the header `accepted` says what we do."""
+
+    def __init__(self, message: str, accepted: tuple[bytes, bytes] | None = None) -> None:
+        super().__init__(message)
+        self.accepted = accepted
 
 
 class TooLarge(Permanent):

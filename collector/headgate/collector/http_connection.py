@@ -101,8 +101,17 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._take(0, count)
 
-    def eof_received(self) -> None:
-        """Close: nobody waits for an answer who has stopped sending."""
+    def eof_received(self) -> bool:
+        """Answer what was asked in full, and close; in TLS, which has no half of a connection, close."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.drop()
+            self._unanswered.remove(exchange)
+        if not self._unanswered or self._transport.get_extra_info("sslcontext"):
+            return False
+        self._last, self._owed_s = True, None
+        self._unanswered[-1].keep_alive = False
+        return True
 
     def pause_writing(self) -> None:
         """Read nothing more from a client that does not read its answers."""
@@ -147,9 +156,7 @@ class Connection(asyncio.BufferedProtocol):
         self._fed_bytes += stop - start
         try:
             self._parser.feed_data(self._view[start:stop])
-        except (
-            httptools.HttpParserUpgrade
-        ) as upgrade:  # to what we do not speak: we stay with HTTP/1.1
+        except httptools.HttpParserUpgrade as upgrade:  # we stay with HTTP/1.1
             self._parser = httptools.HttpRequestParser(self)
             stop = start + int(upgrade.args[0])
         except httptools.HttpParserError:
@@ -199,9 +206,8 @@ class Connection(asyncio.BufferedProtocol):
             if size > HEAD_BYTES:
                 self._refuse_head()
                 return
-        if self._parser.should_upgrade() and any(
-            n == b"transfer-encoding" for n, _ in exchange.headers
-        ):
+        chunked = any(name == b"transfer-encoding" for name, _ in exchange.headers)
+        if chunked and self._parser.should_upgrade():
             self._refuse(not_http(400, "a request for an upgrade must announce its length"))
             return
         exchange.method = self._parser.get_method()
@@ -291,9 +297,7 @@ class Connection(asyncio.BufferedProtocol):
         if owed_s is None:
             if not self._unanswered and now_s - self._idle_s > keep_alive_s:
                 self._close()
-        elif now_s - owed_s > receive_s + _LATER_S or (
-            self._in_head and now_s - owed_s > receive_s
-        ):
+        elif now_s - owed_s > receive_s + (0 if self._in_head else _LATER_S):
             self._transport.abort()
         elif now_s - owed_s > receive_s and exchange is not None and exchange.answer is None:
             exchange.give_up(Retryable(f"the request took longer than {receive_s:g} s to arrive"))

@@ -105,7 +105,7 @@ class Exchange:
                 self.expects_continue = value.lower() == b"100-continue"
 
     def _find_signal(self) -> Signal:
-        path = self.url.partition(b"?")[0]
+        path = _path(self.url)
         signal = _PATHS.get(path)
         if signal is None or self.method != b"POST":
             raise NoSuchMethod(
@@ -119,7 +119,8 @@ class Exchange:
         if self._kind not in _KINDS:
             raise Unsupported(
                 f"Content-Type {self._kind.decode('latin-1')!r} is not supported;"
-                f" send {PROTOBUF.decode()} or {JSON.decode()}"
+                f" send {PROTOBUF.decode()} or {JSON.decode()}",
+                (b"accept", b"%s, %s" % (PROTOBUF, JSON)),
             )
         if self.length > self._received.limit:
             raise self._received.too_large()
@@ -258,3 +259,10 @@ class Exchange:
         if self.answer is None:
             self.answer = answer
             self._answered()
+
+
+def _path(target: bytes) -> bytes:
+    """Return the path of a request's target, which may be a whole URL (RFC 9112, 3.2.2)."""
+    if target.startswith((b"http://", b"https://")):
+        target = b"/" + target.partition(b"//")[2].partition(b"/")[2]
+    return target.partition(b"?")[0]

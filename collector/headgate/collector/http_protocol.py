@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 HEAD_BYTES = 32 << 10
 MOST_CONNECTIONS = 4096
@@ -96,13 +96,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-async def close_late(connections: Iterable[Any], receive_s: float) -> None:
+async def close_late(servers: Sequence[Iterable[Any]], receive_s: float) -> None:
     """Close, for ever, connections whose request is not there in time; the application's own answer goes first."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(SWEEP_S)
         oldest_s = loop.time() - receive_s
-        for connection in list(connections):
+        for connection in [each for connections in servers for each in connections]:
             late_s = oldest_s if connection.in_head else oldest_s - _LATER_S
             if connection.began_s is not None and connection.began_s < late_s:
                 connection.transport.abort()

@@ -104,7 +104,8 @@ class Received:
                 pieces = _unzstd(body, self)
             case other:
                 raise Unsupported(
-                    f"Content-Encoding {other!r} is not supported; send gzip, zstd or none"
+                    f"Content-Encoding {other!r} is not supported; send gzip, zstd or none",
+                    (b"accept-encoding", b"gzip, deflate, zstd"),
                 )
         made = []
         size = 0

@@ -38,7 +38,7 @@ class Refusal:
     http_status: int
     body: Status
     retry_after_s: float | None = None
-    challenge: bool = False
+    header: tuple[bytes, bytes] | None = None
 
     @property
     def grpc_metadata(self) -> tuple[tuple[str, bytes], ...]:
@@ -52,10 +52,10 @@ class Refusal:
 
     @property
     def http_headers(self) -> list[tuple[bytes, bytes]]:
-        """Headers besides those of the content: Retry-After in whole seconds, or which authentication we take."""
+        """Headers besides those of the content: Retry-After in whole seconds, or what we take instead."""
         if self.retry_after_s is not None:
             return [(b"retry-after", str(ceil(self.retry_after_s)).encode())]
-        return [(b"www-authenticate", b"Bearer")] if self.challenge else []
+        return [self.header] if self.header else []
 
 
 def refusal(error: CollectorError) -> Refusal:  # noqa: PLR0911  # one a kind
@@ -72,18 +72,20 @@ def refusal(error: CollectorError) -> Refusal:  # noqa: PLR0911  # one a kind
             return Refusal(code.UNAVAILABLE, 503, body, error.retry_after_s)
         case Unauthenticated():
             body.code = code_pb2.UNAUTHENTICATED
-            return Refusal(code.UNAUTHENTICATED, 401, body, challenge=True)
+            return Refusal(code.UNAUTHENTICATED, 401, body, header=(b"www-authenticate", b"Bearer"))
         case Forbidden():
             body.code = code_pb2.PERMISSION_DENIED
             return Refusal(code.PERMISSION_DENIED, 403, body)
         case NoSuchMethod():
             body.code = code_pb2.UNIMPLEMENTED
-            return Refusal(code.UNIMPLEMENTED, error.http_status, body)
+            allow = (b"allow", b"POST") if error.http_status == 405 else None
+            return Refusal(code.UNIMPLEMENTED, error.http_status, body, header=allow)
         case Permanent():
             body.code = code_pb2.INVALID_ARGUMENT
             body.details.add().Pack(_bad_request(error))
-            http_status = 415 if isinstance(error, Unsupported) else 400
-            return Refusal(code.INVALID_ARGUMENT, http_status, body)
+            if isinstance(error, Unsupported):
+                return Refusal(code.INVALID_ARGUMENT, 415, body, header=error.accepted)
+            return Refusal(code.INVALID_ARGUMENT, 400, body)
         case _:
             body.code = code_pb2.INTERNAL
             return Refusal(code.INTERNAL, 500, body)

@@ -73,6 +73,4 @@ class ApiServers:
 
     async def close_late(self, receive_s: float) -> None:
         """Close connections whose request does not arrive in time, until cancelled."""
-        await asyncio.gather(
-            *(close_late(each.server_state.connections, receive_s) for each in self._servers)
-        )
+        await close_late([each.server_state.connections for each in self._servers], receive_s)
