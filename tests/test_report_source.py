@@ -38,7 +38,7 @@ def back(**distance: float) -> Window:
 def read(source: Source) -> list[str]:
     """Return the tables that the source's statements read."""
     used = set(source.relations.values())
-    return sorted(t for t in ALL if t in used or re.search(rf"FROM {t}\b", source.prelude))
+    return sorted(t for t in ALL if t in used or re.search(rf"FROM {t}\b", source.statement("")))
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ MORE: tuple[dict[str, Any], ...] = (
     {"where": {"user.id": "ann"}},
     {"by": "http.response.status_code", "where": {"http.response.status_code": "504"}},
 )
-RAW_ONLY = {"quality", "sampling", "cost"}
-"""Reports that read spans themselves."""
+RAW_ONLY = {"sampling"}
+"""Reports that ask what was kept as raw spans."""
 
 
 @pytest.fixture
@@ -74,13 +74,13 @@ def source(store: Store, **question: Any) -> str:
 
 
 def test_raw_spans_answer_what_stored_uses_cannot(used: Store) -> None:
-    """An attribute of a resource, one that nothing has, thinned people, a report on spans: raw spans answer."""
+    """An attribute of a resource, one that nothing has, thinned people, a report on what was kept: raw spans answer."""
     assert source(used, where={"user.id": "ann"}) == "events"
     assert source(used, where={"account": "acme"}) == "otel_traces"  # the resource has it as well
     assert source(used, where={"user.id": "ann", "service.name": "shop"}) == "otel_traces"
     assert source(used, where={"nowhere": ""}) == "otel_traces"
     assert source(used, by="account") == "otel_traces"
-    assert run("cost", used, now=NOW, since="2h", where={"user.id": "ann"}).source.raw
+    assert run("sampling", used, now=NOW, since="2h", where={"user.id": "ann"}).source.provisional
     columns = ["Time", "TimeEnd", "Signal", "EventsFrom", "EventsTo", "EventsThreshold"]
     at = NOW - timedelta(minutes=9)
     row = [at, at, "events", at, at + timedelta(minutes=1), 1 << 55]

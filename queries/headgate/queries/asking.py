@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headgate.queries.columns import Columns, columns_of
 from headgate.queries.errors import ReportError
+from headgate.queries.gathered import gathered, is_gone, reads_uses
 from headgate.queries.params import own
 from headgate.queries.periods import Periods, natural_step, periods
 from headgate.queries.recorded import Known, Records, cut
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 MOST_USES = 500_000
 """Of how many uses attributes or sessions are read; of more, those of some hours, or some sessions whole."""
+QUARTER = timedelta(minutes=15)
 _REASON_LENGTH = 300
 
 
@@ -98,10 +100,42 @@ class Asking:
             source, known = replace(source, window=kept), less
         source = self._thinned(source)
         grid = periods(source.window, step, zone, params.week_start)
-        columns = {q: self.ask(source, text, params, grid) for q, text in chosen.items()}
-        if source.provisional and any("fingerprint" in found for found in columns.values()):
-            columns = self._with_fingerprints(source, params, grid, columns)
-        return source, known, grid, columns
+        return source, known, grid, self._columns(source, params, grid, chosen)
+
+    def _columns(
+        self, source: Source, params: Params, grid: Periods, texts: Mapping[str, str]
+    ) -> dict[str, Columns]:
+        """Run statements, those that read uses on a copy of them where one is made."""
+        rare = () if source.provisional else self.report.report.rare
+        parameters = self._parameters(source, params, grid)
+        shared = {q for q, text in texts.items() if q not in rare and reads_uses(source, text)}
+        with gathered(self.store, source, parameters, [texts[q] for q in shared]) as copy:
+            near = {q: copy if q in shared else source for q in texts}
+            try:
+                return self._run(near, copy, params, grid, texts)
+            except StoreError as error:
+                if copy is source or not is_gone(error):
+                    raise
+        return self._run(dict.fromkeys(texts, source), source, params, grid, texts)
+
+    def _run(
+        self,
+        sources: Mapping[str, Source],
+        errors: Source,
+        params: Params,
+        grid: Periods,
+        texts: Mapping[str, str],
+    ) -> dict[str, Columns]:
+        """Run statements, each on its source; fingerprints that are provisional are made of those of `errors`."""
+        columns = {q: self.ask(sources[q], text, params, grid) for q, text in texts.items()}
+        keyed = {q for q, found in columns.items() if found.rows and "fingerprint" in found}
+        if errors.provisional and keyed:
+            made = self._fingerprints(errors, params, grid)
+            for query in keyed:
+                found = columns[query]
+                values = [made.get(int(key), 0) for key in found["fingerprint"]]
+                columns[query] = found.replaced("fingerprint", np.array(values, np.uint64))
+        return columns
 
     def _stored(self, ask: Ask, relations: Collection[str]) -> Source | None:
         """Return stored uses as the source of a question about attributes, where they answer it."""
@@ -111,10 +145,19 @@ class Asking:
             asked.append(attributes_of(params.by, self.dimensions, counted=False))
         if not asked or not possible(self.tables, relations):
             return None
-        window = {"since": _instant(ask.window.since), "until": _instant(ask.window.until)}
+        wide = ask.window.aligned(QUARTER)
+        window = {"since": _instant(wide.since), "until": _instant(wide.until)}
         with store_errors():
             found = answers(self.store, window, asked)
-        return stored(ask.window, self.now, by=params.by is not None) if found else None
+        if not found:
+            return None
+        return stored(
+            ask.window,
+            self.now,
+            by=params.by is not None,
+            spans="spans" in relations,
+            weighted=found == "weighted",
+        )
 
     def is_dimension(self, params: Params) -> bool:
         """Say whether `by` names a dimension that is counted from all traffic, and nothing else was asked for."""
@@ -159,9 +202,18 @@ class Asking:
 
     def ask(self, source: Source, text: str, params: Params, grid: Periods) -> Columns:
         """Run one statement."""
+        parameters = self._parameters(source, params, grid)
+        session = {"session_id": source.session} if source.session else None
+        with store_errors():
+            result = self.store.client().query(
+                source.statement(text), parameters=parameters, settings=session
+            )
+            return columns_of(result)
+
+    def _parameters(self, source: Source, params: Params, grid: Periods) -> dict[str, Any]:
         operation = params.operation or ""
         users, days = source.users or source.window, source.days or source.window
-        parameters = {
+        return {
             "since": _instant(source.window.since),
             "until": _instant(source.window.until),
             "service": params.service or "",
@@ -190,28 +242,14 @@ class Asking:
             **source.relations,
             **own(params),
         }
-        with store_errors():
-            result = self.store.client().query(source.statement(text), parameters=parameters)
-            return columns_of(result)
 
-    def _with_fingerprints(
-        self, source: Source, params: Params, grid: Periods, columns: Mapping[str, Columns]
-    ) -> dict[str, Columns]:
-        """Put the store's fingerprint in place of the provisional key that SQL made of raw errors."""
+    def _fingerprints(self, source: Source, params: Params, grid: Periods) -> dict[int, int]:
+        """Return the store's fingerprint for each provisional key that SQL made of raw errors."""
         errors = self.ask(source, sql("raw_errors"), params, grid)
         parts = (errors["error_type"], errors["stack_trace"], errors["message"])
-        made = {
+        return {
             int(key): fingerprint(*(str(text).encode() for text in texts))
             for key, *texts in zip(errors["provisional"], *parts, strict=True)
-        }
-        return {
-            query: found.replaced(
-                "fingerprint",
-                np.array([made.get(int(key), 0) for key in found["fingerprint"]], np.uint64),
-            )
-            if "fingerprint" in found
-            else found
-            for query, found in columns.items()
         }
 
 

@@ -148,7 +148,8 @@ class Report:
     statements can work with, whatever the periods. `asks` returns further questions by label, given the parameters
     and the window of the answer; the columns of query q of label l are called `l.q`. `borrows` names statements of
     other reports, `report.query`, that are asked as if they were this one's: there is one statement for each number.
-    `on_request` are queries that are only run where `asks` names them.
+    `on_request` are queries that are only run where `asks` names them, `rare` those that look for attributes which few
+    uses have: the index of stored uses finds those sooner than a copy of all uses can be made with their attributes.
     """
 
     question: str
@@ -162,6 +163,7 @@ class Report:
     asks: Callable[[Any, Window], Mapping[str, Ask]] | None = None
     borrows: tuple[str, ...] = ()
     on_request: tuple[str, ...] = ()
+    rare: tuple[str, ...] = ()
 
 
 def ordered(record: type[Any]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ dimension's own rollup; who it was, and what else is only in rows, still comes f
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -67,17 +67,18 @@ RAW = {"usage": "raw_usage", "users": "raw_users", "events": "raw_events"}
 class Source:
     """A choice: the name behind each relation, the window they answer for, and what to tell the reader.
 
-    `prelude` is the WITH clause that defines the names. `step` is that of the rows of usage, 0 for raw rows. `raw` says
-    that rows are raw, `provisional` that their fingerprints are keys of `raw_errors` only. `events_threshold` is what
-    events are thinned to: those of the share `people` of all. `users` is the window in whole steps of users, `days` are
-    the whole days of UTC of which they are counted by the day; empty where hours are needed. `keep` says for how long
-    raw rows are kept, None where that is not known or where other rows count.
+    `definitions` are the statements that make those of the names that are no tables. `step` is that of the rows of
+    usage, 0 for raw rows. `raw` says that rows are raw, `provisional` that their fingerprints are keys of `raw_errors`
+    only. `events_threshold` is what events are thinned to: those of the share `people` of all. `users` is the window in
+    whole steps of users, `days` are the whole days of UTC of which they are counted by the day; empty where hours are
+    needed. `keep` says for how long raw rows are kept, None where that is not known or where other rows count.
+    `session` is where temporary tables are, on a server.
     """
 
     relations: Mapping[str, str]
     window: Window
     name: str
-    prelude: str = ""
+    definitions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     step: timedelta = timedelta(0)
     raw: bool = False
@@ -86,6 +87,7 @@ class Source:
     users: Window | None = None
     days: Window | None = None
     keep: timedelta | None = None
+    session: str = ""
 
     @property
     def by_dimension(self) -> bool:
@@ -100,14 +102,16 @@ class Source:
     def thinned(self, threshold: int, *, weighted: bool) -> Source:
         """Return the same source with events thinned to a threshold; `weighted` says that some stand for others."""
         if not threshold and not weighted:
-            return replace(
-                self, prelude=self.prelude.replace(sql(_KEPT["events"]), sql("every_event"))
-            )
+            return self.defining(**{_KEPT["events"]: sql("every_event")})
         if not threshold:
             return self
         share = f"{probability(threshold) * 100:.3g} %"
         note = f"events are those of a sample of {share} of all people: what is counted in them is estimated"
         return replace(self, events_threshold=threshold, notes=(*self.notes, note))
+
+    def defining(self, **texts: str) -> Source:
+        """Return the same source with these statements for these names."""
+        return replace(self, definitions={**self.definitions, **texts})
 
     def with_notes_of(self, others: Mapping[str, Source]) -> Source:
         """Return the same source with what else to know of those that were asked beside it, by their labels."""
@@ -117,11 +121,12 @@ class Source:
 
     def statement(self, sql: str) -> str:
         """Return a report's statement as it is sent."""
-        if not self.prelude:
+        if not self.definitions:
             return sql
+        prelude = ",\n".join(f"{name} AS (\n{text})" for name, text in self.definitions.items())
         # A statement may begin with a WITH of its own; there can be only one.
         body, merged = re.subn(r"\A((?:\s*--[^\n]*\n)*)\s*WITH\b", r"\1,", sql)
-        return f"WITH {self.prelude}\n{body if merged else sql}"
+        return f"WITH {prelude}\n{body if merged else sql}"
 
 
 def choose(
@@ -221,8 +226,8 @@ def _rollups(
             days = Window(wide.since, wide.since) if resolution % _DAY else wide.whole(_DAY)
         made |= {"people": sql("people"), "history": sql("history")}
         read |= {name: made_of for name, made_of in _PEOPLE.items() if name in read}
-    told, prelude = tuple(notes), defined(made)
-    return Source(read, window, usage.table, prelude, told, usage.step, users=wide, days=days)
+    told = tuple(notes)
+    return Source(read, window, usage.table, made, told, usage.step, users=wide, days=days)
 
 
 def _of(text: str, table: str) -> str:
@@ -252,7 +257,7 @@ def _dimension(
         relations={**raw.relations, "usage": "dimension_usage"},
         keep=None,
         name=tier.table,
-        prelude=f"{raw.prelude},\ndimension_usage AS (\n{usage})",
+        definitions={**raw.definitions, "dimension_usage": usage},
         notes=tuple(notes),
         step=tier.step,
     )
@@ -280,7 +285,7 @@ def _raw(
         relations,
         window,
         "otel_traces",
-        defined(made),
+        made,
         notes,
         raw=True,
         provisional=True,
@@ -292,11 +297,6 @@ def _spans(tables: Mapping[str, Collection[str]]) -> dict[str, str]:
     """Return the definitions of raw spans and of the uses among them, by name."""
     spans = "spans" if "Weight" in tables["otel_traces"] else "spans_stock"
     return {"spans": sql(spans), "span_uses": sql("span_uses")}
-
-
-def defined(made: Mapping[str, str]) -> str:
-    """Return the definitions of names as a WITH clause has them."""
-    return ",\n".join(f"{name} AS (\n{text})" for name, text in made.items())
 
 
 def sql(name: str) -> str:

@@ -7,40 +7,45 @@ resource, and no person's uses were thinned out of the window.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from headgate.queries.source import BESIDE, RAW, Source, defined, sql
+from headgate.queries.source import BESIDE, RAW, RAW_KEEP, Source, sql
 from headgate.queries.tier import TIERS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from headgate.queries.window import Window
     from headgate.store import Store
 
 NAME = "events"
-_TABLES = {"events", "otel_traces", "otel_logs", "sampling_history"}
-_ONLY_RAW = {"spans", "kept"}
+_USAGE = "usage_quarter"
+_TABLES = {"events", "otel_traces", "otel_logs", "sampling_history", _USAGE}
+_ONLY_RAW = {"kept"}
 
 
-def answers(store: Store, window: Mapping[str, str], names: Iterable[Collection[str]]) -> bool:
-    """Return whether stored uses answer a question about attributes.
+def answers(
+    store: Store, window: Mapping[str, str], names: Iterable[Collection[str]]
+) -> Literal["weighted", "unweighted"] | None:
+    """Return whether stored uses answer a question about attributes; `weighted` where some stand for others.
 
-    `names` has, for each attribute, what it may be called; `window` are the parameters `since` and `until`.
+    `names` has, for each attribute, what it may be called; `window` are the parameters `since` and `until`, whole
+    quarters of an hour. Uses stand for others that a sampler dropped before they came here.
     """
 
-    def known(statement: str, **parameters: object) -> bool:
-        return bool(store.client().query(statement, parameters=parameters).result_rows)
+    def rows(statement: str, **parameters: object) -> Sequence[Sequence[Any]]:
+        return store.client().query(statement, parameters=parameters).result_rows
 
-    if known(sql("events_thinned"), **window):
-        return False
+    threshold, weighted = rows(sql("sampled"), usage=_USAGE, **window)[0]
+    if threshold:
+        return None
     for several in names:
         keys = list(several)
-        own = known(sql("attribute_of_uses"), keys=keys, **window)
-        if not own or known(sql("attribute_of_resources"), keys=keys):
-            return False
-    return True
+        own = rows(sql("attribute_of_uses"), keys=keys, **window)
+        if not own or rows(sql("attribute_of_resources"), keys=keys):
+            return None
+    return "weighted" if weighted else "unweighted"
 
 
 def possible(tables: Collection[str], relations: Collection[str]) -> bool:
@@ -48,20 +53,34 @@ def possible(tables: Collection[str], relations: Collection[str]) -> bool:
     return set(tables) >= _TABLES and not _ONLY_RAW & set(relations)
 
 
-def stored(window: Window, now: datetime, *, by: bool) -> Source:
-    """Return stored uses as the source; `by` says that an attribute takes the operation's place."""
-    made = {"every_use" if by else "uses": "stored_uses", **({"uses": "uses_by"} if by else {})}
+def stored(
+    window: Window, now: datetime, *, by: bool, spans: bool = False, weighted: bool = True
+) -> Source:
+    """Return stored uses as the source.
+
+    `by` says that an attribute takes the operation's place, `spans` that raw spans are read beside them, `weighted`
+    that some uses may stand for others.
+    """
+    name = "every_use" if by else "uses"
+    made = {name: "stored_uses"}
+    if not weighted:
+        made = {"stored_uses": "stored_uses", name: "stored_unweighted"}
+    if by:
+        made["uses"] = "uses_by"
     beside = {relation: name for relation, (_, name) in BESIDE.items() if relation not in _ONLY_RAW}
     made |= {name: name for name in (*RAW.values(), *beside.values())}
-    made["raw_events"] = "stored_events"
     keep = TIERS["events"][0].keep
-    late = (f"events keeps {keep.days} days: older rows are missing",)
+    missing = []
+    if now - window.since > keep:
+        missing.append(f"events keeps {keep.days} days: older rows are missing")
+    if spans and now - window.since > RAW_KEEP:
+        missing.append(f"raw spans are kept for {RAW_KEEP.days} days: older ones are missing")
     return Source(
         RAW | beside,
         window,
         NAME,
-        defined({name: sql(file) for name, file in made.items()}),
-        late if now - window.since > keep else (),
+        {name: sql(file) for name, file in made.items()},
+        tuple(missing),
         raw=True,
         keep=keep,
     )

@@ -17,6 +17,8 @@ SELECT
     arrayFirst(value -> value != '' AND NOT has({nobody:Array(String)}, value),
         arrayFlatten(arrayMap(key -> [LogAttributes[key], ResourceAttributes[key]],
             {session_attributes:Array(String)}))) AS SessionId,
+    if(UserId = '', 0, xxHash64(UserId)) AS UserHash,
+    notEmpty(SessionId) AS HasSession,
     TraceId,
     if(TraceId = '', cityHash64(Timestamp, SpanId), cityHash64(TraceId)) AS Draw,
     SpanId,
@@ -26,6 +28,7 @@ SELECT
     if(failed, error_type, '') AS ErrorType,
     if(failed, LogAttributes['exception.message'], '') AS ErrorMessage,
     if(failed, LogAttributes['exception.stacktrace'], '') AS ErrorStack,
+    if(failed, cityHash64(ErrorType, ErrorStack, if(ErrorStack = '', ErrorMessage, '')), 0) AS Fingerprint,
     1. AS Weight,
     CAST([], 'Array(Float64)') AS Signs
 FROM otel_logs

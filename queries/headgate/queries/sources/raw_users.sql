@@ -1,11 +1,10 @@
--- Raw uses in the shape of user_hour.
+-- Raw uses in the shape of user_hour, one row each.
 SELECT
-    min(Timestamp) AS Time,
+    Timestamp AS Time,
     ServiceName,
     Operation,
-    xxHash64(UserId) AS UserHash,
-    count() AS Calls,
-    countIf(Outcome != 'ok') AS Errors
+    UserHash,
+    toUInt64(1) AS Calls,
+    toUInt64(Outcome != 'ok') AS Errors
 FROM uses
-WHERE UserId != ''
-GROUP BY toStartOfHour(Timestamp), ServiceName, Operation, UserHash
+WHERE UserHash != 0

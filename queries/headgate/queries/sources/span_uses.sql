@@ -27,6 +27,8 @@ SELECT
     arrayFirst(value -> value != '' AND NOT has({nobody:Array(String)}, value),
         arrayFlatten(arrayMap(key -> [SpanAttributes[key], ResourceAttributes[key]],
             {session_attributes:Array(String)}))) AS SessionId,
+    if(UserId = '', 0, xxHash64(UserId)) AS UserHash,
+    notEmpty(SessionId) AS HasSession,
     TraceId,
     if(TraceId = '', cityHash64(Timestamp, SpanId), cityHash64(TraceId)) AS Draw,
     SpanId,
@@ -36,6 +38,7 @@ SELECT
     if(failed, error_type, '') AS ErrorType,
     if(failed, error_message, '') AS ErrorMessage,
     if(failed, exception['exception.stacktrace'], '') AS ErrorStack,
+    if(failed, cityHash64(ErrorType, ErrorStack, if(ErrorStack = '', ErrorMessage, '')), 0) AS Fingerprint,
     Weight,
     arrayMap(bit -> if(bitTest(Draw, bit), 1., -1.), range(if(Weight > 1, 64, 0))) AS Signs
 FROM spans

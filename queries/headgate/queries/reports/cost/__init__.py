@@ -137,6 +137,7 @@ REPORT = Report(
     reduce=reduce,
     asks=_asks,
     borrows=("errors.outcomes",),
+    rare=("transfers",),
     charts=(
         Timeline(title="Cost by day", table="days", x="date", y=("cost",)),
         Share(title="Cost by source", table="sources", category="source", value="cost"),

@@ -209,5 +209,6 @@ REPORT = Report(
         ),
     ),
     reduce=reduce,
+    rare=("memory",),
     asks=asks,
 )

@@ -184,4 +184,5 @@ REPORT = Report(
     ),
     reduce=reduce,
     borrows=("usage.usage",),
+    rare=("quality",),
 )

@@ -292,4 +292,5 @@ REPORT = Report(
     asks=asks,
     borrows=BORROWS,
     on_request=("before", "people", *ON_REQUEST),
+    rare=("attributes",),
 )
