@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from rich.console import Console
 
+from headgate.cli.ledger import print_whole, table
 from headgate.queries import ReportError
 from headgate.web import create_app
 from headgate.web.ledger import ledger
@@ -91,4 +94,16 @@ def test_the_exit_code(tmp_path):
     )
     assert done.returncode == 1, done.stderr
     assert " NO" in done.stdout
-    assert "1 rows do not close." in done.stdout
+    assert "1 row does not close." in done.stdout
+
+
+def test_no_number_is_cut():
+    """However narrow the terminal is, and however long the name of a service."""
+    counts = dict.fromkeys(("received", "stored", "sampled_out", "rejected", "duplicate"), 12345678)
+    row = {"time": 1_795_669_260, "signal": "metrics", "service": "s" * 200, **counts}
+    row |= {"received_bytes": 1_073_744_000, "other": 1234, "corrected": 1234, "closes": True}
+    console = Console(width=80, file=io.StringIO())
+    print_whole(console, table([row]))
+    (line,) = [each for each in console.file.getvalue().splitlines() if "metrics" in each]
+    assert line.split()[:4] == ["2026-11-26", "05:01", "metrics", "s" * 200]
+    assert line.split()[-10:] == 5 * ["12,345,678"] + ["1.07", "GB", "1,234", "1,234", "yes"]

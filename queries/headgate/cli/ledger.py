@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from headgate.cli.size import size_text
 from headgate.queries import ReportError
 from headgate.store import (
     StoreError,
@@ -131,27 +132,44 @@ def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _print(found: Mapping[str, Any]) -> None:
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for name in ("arrived (UTC)", "signal", "service"):
-        table.add_column(name)
-    for name in (*_COUNTS, "bytes", *_NOTES):
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_column("closes")
-    for row in found["rows"]:
-        numbers = [*(row[n] for n in _COUNTS), row["received_bytes"], *(row[n] for n in _NOTES)]
-        table.add_row(
-            _minute(row["time"]),
-            row["signal"],
-            row["service"] or "(unknown)",
-            *(f"{number:,}" for number in numbers),
-            "yes" if row["closes"] else "NO",
-        )
-    console.print(table)
+    print_whole(console, table(found["rows"]))
     total = {n: sum(row[n] for row in found["rows"]) for n in _COUNTS}
     parts = ", ".join(f"{total[n]:,} {n.replace('_', ' ')}" for n in _COUNTS)
     console.print(f"\n{found['since']} to {found['until']}: {parts}.", soft_wrap=True)
     open_ = sum(not row["closes"] for row in found["rows"])
-    console.print("The ledger closes." if not open_ else f"{open_} rows do not close.")
+    said = "1 row does not close." if open_ == 1 else f"{open_} rows do not close."
+    console.print(said if open_ else "The ledger closes.")
+
+
+def print_whole(console: Console, shown: Table) -> None:
+    """Print a table as wide as it is: a terminal may fold its lines, but no number loses digits."""
+    width = console.width
+    console.width = max(
+        width, console.measure(shown, options=console.options.update(max_width=10_000)).maximum
+    )
+    console.print(shown)
+    console.width = width
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return rows for people, a line each."""
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("arrived (UTC)", "signal", "service"):
+        shown.add_column(name, no_wrap=True)
+    for name in (*_COUNTS, "bytes", *_NOTES):
+        shown.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+    shown.add_column("closes", no_wrap=True)
+    for row in rows:
+        shown.add_row(
+            _minute(row["time"]),
+            row["signal"],
+            row["service"] or "(unknown)",
+            *(f"{row[name]:,}" for name in _COUNTS),
+            size_text(row["received_bytes"]),
+            *(f"{row[name]:,}" for name in _NOTES),
+            "yes" if row["closes"] else "NO",
+        )
+    return shown
 
 
 def _minute(time_s: int) -> str:

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from headgate.cli.size import size_text
 from headgate.store import StoreError, default_data_directory, find_server
 from headgate.store.server import server_client
 
@@ -111,16 +112,16 @@ def _rest(found: Mapping[str, Any]) -> Table:
         ("last stored", stored),
         (
             "waiting",
-            f"{segments} segment{'' if segments == 1 else 's'}, journal {_bytes(found['backlog_bytes'])}",
+            f"{segments} segment{'' if segments == 1 else 's'}, journal {size_text(found['backlog_bytes'])}",
         ),
         (
             "requests in memory",
-            f"{_bytes(found['memory_bytes'])} of {_bytes(found['memory_limit_bytes'])}",
+            f"{size_text(found['memory_bytes'])} of {size_text(found['memory_limit_bytes'])}",
         ),
-        ("resident memory", _bytes(found["resident_bytes"])),
+        ("resident memory", size_text(found["resident_bytes"])),
         ("sampling", ", ".join(f"{s} {p:.1%}" for s, p in found["sampling"].items()) or "off"),
     ]
-    if found["refused"]:
+    if found.get("refused"):  # the server may be older than we are
         rows.append(("told to come again", f"{found['refused']:,} requests since the start"))
     if found["quarantined"]:
         rows.append(
@@ -136,11 +137,3 @@ def _span(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"
