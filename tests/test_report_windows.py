@@ -173,7 +173,7 @@ def test_rows_that_have_expired_are_missing(store: Store) -> None:
 
 
 def test_a_day_without_any_record_is_missing_in_every_timeline(store: Store) -> None:
-    """The collector was down for a day: no zero calls, no line across; a filtered answer cannot know and says 0."""
+    """The collector was down for a day: no zero calls, no line across, also in what is seldom used."""
     count(store)
     gap = datetime(2026, 11, 15, tzinfo=UTC)
     store.client().command(
@@ -181,14 +181,55 @@ def test_a_day_without_any_record_is_missing_in_every_timeline(store: Store) -> 
         " SETTINGS mutations_sync = 1",
         parameters={"day": gap.replace(tzinfo=None)},
     )
-    for name in ("usage", "summary", "trend"):
-        timeline = run(name, store, now=NOW, since="9d").summary.timeline
-        assert [p.period for p in timeline if p.calls is None] == ["2026-11-15"], name
-    days = {d.date: d for d in run("errors", store, now=NOW, since="9d").summary.days}
-    assert days["2026-11-15"].success_rate is None
-    assert days["2026-11-16"].success_rate.value == 1
-    narrowed = run("usage", store, now=NOW, since="9d", service="shop").summary.timeline
-    assert all(p.calls is not None for p in narrowed)
+    store.client().command(  # once on the first day and on the last, and never between them
+        "INSERT INTO usage_minute (Time, ServiceName, Operation, Kind, Entry, Outcome, Calls, CallsAdjusted)"
+        " VALUES ('2026-11-10 12:00:00', 'seldom', 'archive', 'Server', true, 'ok', 1, 1),"
+        " ('2026-11-20 09:00:00', 'seldom', 'archive', 'Server', true, 'ok', 1, 1)"
+    )
+    for narrowed in ({}, {"service": "shop"}, {"service": "seldom"}):
+        asked = {"now": NOW, "since": "8d", **narrowed}
+        for name in ("usage", "summary", "trend"):
+            timeline = run(name, store, **asked).summary.timeline
+            assert [p.period for p in timeline if p.calls is None] == ["2026-11-15"], name
+            assert not next(p.whole for p in timeline if p.period == "2026-11-15")
+        answer = run("errors", store, **asked)
+        dates = [d.date for d in answer.summary.days]
+        assert dates == [f"2026-11-{day}" for day in (12, 13, 14, 16, 17, 18, 19, 20)]
+        assert "2026-11-15" not in {
+            p.period for p in run("success", store, **asked).summary.timeline
+        }
+    days = {d.date: d.success_rate for d in run("errors", store, **asked).summary.days}
+    assert days["2026-11-16"] is None  # not used, which is known
+    assert days["2026-11-20"].value == 1
+
+
+def test_a_day_of_which_an_hour_was_recorded_is_no_whole_one(store: Store) -> None:
+    """Hours in which the collector was down make a day of any time zone partial: told, and left out of trends."""
+    store.client().command(
+        "INSERT INTO usage_minute (Time, ServiceName, Operation, Kind, Entry, Outcome, Calls, CallsAdjusted)"
+        " SELECT toDateTime('2026-11-01 00:00:00', 'UTC') + 60 * number AS t, 'shop', 'buy', 'Server', true, 'ok', 1, 1"
+        " FROM numbers(19 * 1440)"
+        # Of the 10th in New York, which is five hours behind, one hour is left.
+        " WHERE NOT (t >= '2026-11-10 06:00:00' AND t < '2026-11-11 05:00:00')"
+    )
+    asked = {
+        "now": NOW,
+        "since": "2026-11-02T05:00Z",
+        "until": "2026-11-20",
+        "timezone": "America/New_York",
+    }
+    for narrowed in ({}, {"service": "shop"}):
+        answer = run("trend", store, **asked, **narrowed)
+        partial = [p.period for p in answer.summary.timeline if not p.whole]
+        assert partial == ["2026-11-10", "2026-11-19"]
+        assert next(p.calls for p in answer.summary.timeline if p.period == "2026-11-10") == 60
+        assert answer.summary.periods == 16
+        assert answer.summary.trend == "stable"
+        assert answer.summary.velocity == 0
+        for name, table in (("usage", "timeline"), ("summary", "timeline"), ("errors", "days")):
+            known = getattr(run(name, store, **asked, **narrowed).summary, table)
+            whole = [p.whole for p in known]
+            assert [i for i, p in enumerate(whole) if not p] == [8, 17], name
 
 
 def test_what_was_not_recorded_is_not_compared(store: Store) -> None:

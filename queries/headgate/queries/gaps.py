@@ -14,8 +14,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from headgate.queries.declaration import Params
-
 LEAST_TYPICAL = 21.0
 
 
@@ -33,9 +31,3 @@ def missing(calls: NDArray[np.float64]) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = calls == 0
     found[: used[0]] = False
     return found
-
-
-def missing_of(calls: NDArray[np.float64], params: Params) -> NDArray[np.bool_]:
-    """Return the gaps of an answer's own calls; none where it is narrowed: then others may have been in use."""
-    narrowed = params.service or params.operation or params.where or params.by
-    return np.zeros(calls.size, bool) if narrowed else missing(calls)

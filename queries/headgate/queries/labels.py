@@ -24,3 +24,6 @@ class OfPeriod(Label):
     """One period of a time zone."""
 
     period: Annotated[str, "its first local date, or its start where it is an hour"]
+    whole: Annotated[
+        bool, "whether all of it is in the window and was recorded: no hour of it is a gap"
+    ]

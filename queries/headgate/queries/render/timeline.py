@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 HEIGHT = 240
 MOST_DOTS = 60  # beyond so many points only those are drawn that no line joins
 _MOST_TICKS, _MONTH_DAYS, _YEAR_DAYS = 8, 31, 300
-_DATE = len("2026-01-01")
 _NEXT = 1.5  # steps to what follows directly: months are 28 to 31 days
 CUT = "dashed: a period that is not whole"
 _BREAK = "break-paths-show-domains"
@@ -111,7 +110,7 @@ def _lines(
     chart: Timeline, records: Sequence[Mapping[str, Any]], of: Span, *, numbered: bool
 ) -> dict[str, list[Spec]]:
     """Return the values of each line, in order."""
-    cut = set[datetime]() if numbered else _cut([_clock(r[chart.x]) for r in records], of)
+    cut = set[datetime]() if numbered else _cut(chart, records, of)
     lines: dict[str, list[Spec]] = {}
     for record in records:
         place = record[chart.x] if numbered else _clock(record[chart.x])
@@ -122,21 +121,27 @@ def _lines(
                 {"at": place if numbered else f"{place.isoformat()}Z",
                  "shown": str(place) if numbered else f"{place:%Y-%m-%d %H:%M}",
                  "series": label, "value": record[field], "low": low, "high": high,
-                 "cut": place in cut, "mark": bool(chart.marks and record[chart.marks])}
+                 "cut": place in cut, "mark": bool(chart.marks and record[chart.marks]),
+                 **({} if numbered else {"start": str(record[chart.x])})}
             )  # fmt: skip
-    dates = not numbered and all(len(str(record[chart.x])) == _DATE for record in records)
-    return {label: _broken(line) for label, line in lines.items()} if dates else lines
+    if numbered:
+        return lines
+    starts: dict[str, list[datetime]] = {}
+    for label, line in lines.items():
+        # With their offsets, where they have any: where clocks are set back an hour comes twice.
+        starts[label] = [datetime.fromisoformat(value.pop("start")) for value in line]
+    every = [pair for times in starts.values() for pair in pairwise(times)]
+    step = min((later - earlier for earlier, later in every), default=timedelta(0))
+    return {label: _broken(line, starts[label], step) for label, line in lines.items()}
 
 
-def _broken(line: Sequence[Spec]) -> list[Spec]:
-    """Return a line of dates with a gap wherever a period is left out, so that nothing is drawn across it."""
-    at = [datetime.fromisoformat(value["at"]) for value in line]
-    step = min((later - earlier for earlier, later in pairwise(at)), default=timedelta(0))
+def _broken(line: Sequence[Spec], starts: Sequence[datetime], step: timedelta) -> list[Spec]:
+    """Return a line with a gap wherever a period is left out, so that nothing is drawn across it."""
     found = [line[0]]
-    for place, value in enumerate(line[1:], 1):
-        missing = at[place - 1] + step
-        if at[place] - at[place - 1] > _NEXT * step:
-            known = {"at": f"{missing:%Y-%m-%dT%H:%M:%S}Z", "shown": f"{missing:%Y-%m-%d}"}
+    for value, (before, at) in zip(line[1:], pairwise(starts), strict=True):
+        if at - before > _NEXT * step:
+            missing = (before + step).replace(tzinfo=None)
+            known = {"at": f"{missing:%Y-%m-%dT%H:%M:%S}Z", "shown": f"{missing:%Y-%m-%d %H:%M}"}
             found.append(
                 {**value, **known, "value": None, "low": None, "high": None, "mark": False}
             )
@@ -168,9 +173,14 @@ def _clock(value: Any) -> datetime:
     return datetime.fromisoformat(str(value)).replace(tzinfo=None)
 
 
-def _cut(moments: Sequence[datetime], of: Span) -> set[datetime]:
-    """Return the starts of periods that are not whole; the shortest distance of two starts is taken for a period."""
-    starts = sorted(set(moments))
+def _cut(chart: Timeline, records: Sequence[Mapping[str, Any]], of: Span) -> set[datetime]:
+    """Return the starts of periods that are not whole, as the records say.
+
+    Where they do not say, the shortest distance of two starts is taken for a period, and the window cuts it.
+    """
+    if "whole" in records[0]:
+        return {_clock(record[chart.x]) for record in records if not record["whole"]}
+    starts = sorted({_clock(record[chart.x]) for record in records})
     if len(starts) < 2:
         return set()
     step = min(later - earlier for earlier, later in pairwise(starts))

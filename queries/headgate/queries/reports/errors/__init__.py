@@ -11,12 +11,13 @@ import numpy as np
 
 from headgate.queries.charts import Bars, Gauge, HeatMap, Scatter, Share, Timeline
 from headgate.queries.columns import Columns
+from headgate.queries.coverage import ARRIVALS, BORROWED, anyone
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.outcomes import success
 from headgate.queries.reports.errors.advice import advise
 from headgate.queries.reports.errors.differences import associations, differences, marks, speeds
 from headgate.queries.reports.errors.groups import codes, groups, types
-from headgate.queries.reports.errors.ranking import days, overall, reliability
+from headgate.queries.reports.errors.ranking import covered, days, overall, reliability
 from headgate.queries.reports.errors.records import ErrorParams, Row, Summary
 from headgate.queries.uncertain import people_of
 from headgate.queries.window import Window
@@ -34,6 +35,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         columns["before.seen"],
         marks(told, params.significance),
         context,
+        covered(columns, context).missing,
     )
     whole = success(outcomes)
     ranking = reliability(outcomes)
@@ -58,7 +60,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
             associated,
         ),
         reliability=ranking,
-        days=days(outcomes, context),
+        days=days(columns, context),
         types=types(failures),
         codes=codes(columns["attributes"].chosen(coded)),
         differences=differing,
@@ -70,7 +72,8 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
 
 def _asks(params: ErrorParams, window: Window) -> Mapping[str, Ask]:
     length = max(window.until - window.since, timedelta(days=params.lookback_days))
-    return {"before": Ask(Window(window.since - length, window.since), params, ("seen",))}
+    before = Ask(Window(window.since - length, window.since), params, ("seen",))
+    return {"before": before, **anyone(params, window)}
 
 
 REPORT = Report(
@@ -108,13 +111,15 @@ REPORT = Report(
             "success_rate",
             "proved_rate",
         ),
-        "days": ("date", "calls", "failure_count", "timeout_count", "error_rate"),
+        "days": ("date", "whole", "calls", "failure_count", "timeout_count", "error_rate"),
         "types": ("error_type", "service", "count", "share", "groups"),
         "codes": ("code", "count", "share"),
         "speeds": ("speed", "calls", "failure_count", "error_rate"),
     },
     reduce=reduce,
     asks=_asks,
+    borrows=(BORROWED,),
+    on_request=(ARRIVALS,),
     charts=(
         Gauge(
             title="Error rate",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context
@@ -21,8 +22,12 @@ def groups(
     earlier: Columns,
     marks: Mapping[int, tuple[str, ...]],
     context: Context,
+    gaps: NDArray[np.bool_],
 ) -> list[Row]:
-    """Return one row a fingerprint, the most frequent first; `marks` are what distinguishes each."""
+    """Return one row a fingerprint, the most frequent first.
+
+    `marks` are what distinguishes each, `gaps` the days of which nothing was recorded.
+    """
     users = {
         label: np.unique(part["user_hash"]).size for label, part in parts(affected, "fingerprint")
     }
@@ -52,9 +57,14 @@ def groups(
                 ),
                 users_affected=people_of(users.get(label, 0), part, "failures", context.people),
                 daily_series=tuple(
-                    np.bincount(
-                        part["period"], weights=part["failures"], minlength=len(context.periods)
-                    ).tolist()
+                    None if gap else n
+                    for n, gap in zip(
+                        np.bincount(
+                            part["period"], part["failures"], len(context.periods)
+                        ).tolist(),
+                        gaps.tolist(),
+                        strict=True,
+                    )
                 ),
                 first_seen_at=_instant(first_ns),
                 last_seen_at=_instant(latest[0]),

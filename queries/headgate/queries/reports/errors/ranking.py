@@ -1,8 +1,11 @@
 """How often calls end well: of all, of each day, of each operation, and which operation can be relied on most."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from headgate.queries.columns import Columns, parts
+from headgate.queries.coverage import Coverage, coverage
 from headgate.queries.declaration import Context
 from headgate.queries.estimate import Estimate
 from headgate.queries.outcomes import ALERT_ABOVE_ERROR_RATE, success, verdict
@@ -30,14 +33,29 @@ def overall(error_rate: Estimate | None, ranking: Sequence[Reliability]) -> str:
     return "attention" if found == "ok" and unreliable(ranking) else found
 
 
-def days(outcomes: Columns, context: Context) -> tuple[Day, ...]:
-    """Return every day of the window, those without calls too: without rates, so that lines break there."""
+def days(columns: Mapping[str, Columns], context: Context) -> tuple[Day, ...]:
+    """Return the days of the window: those without calls too, but not those without any record of anything."""
+    outcomes = columns["outcomes"]
     if not outcomes.rows:
         return ()
     known = {int(number): part for (number,), part in parts(numbered(outcomes, context), "period")}
+    recorded = covered(columns, context)
     return tuple(
-        Day(date=context.periods.label(number), **success(known.get(number, Columns({}))))
-        for number in range(len(context.periods))
+        Day(
+            date=context.periods.label(number),
+            whole=bool(recorded.whole[number]),
+            **success(known.get(number, Columns({}))),
+        )
+        for number in np.flatnonzero(~recorded.missing).tolist()
+    )
+
+
+def covered(columns: Mapping[str, Columns], context: Context) -> Coverage:
+    """Return how much was recorded of each day."""
+    outcomes = columns["outcomes"]
+    position = context.periods.index(outcomes["period_s"].astype(np.int64))
+    return coverage(
+        columns, context, np.bincount(position, outcomes["calls"], len(context.periods))
     )
 
 

@@ -45,6 +45,9 @@ class Day(Success):
     """One day of the time zone."""
 
     date: Annotated[str, "the date"]
+    whole: Annotated[
+        bool, "whether all of it is in the window and was recorded: no hour of it is a gap"
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,9 @@ class Row(Failed):
     ]
     timeout_count: Annotated[Estimate, "those of them that were timeouts"]
     users_affected: Annotated[Estimate, "distinct users whose calls failed so"]
-    daily_series: Annotated[tuple[float, ...], "failed calls of each day, as `summary.days`"]
+    daily_series: Annotated[
+        tuple[float | None, ...], "failed calls of each day; null where nothing at all was recorded"
+    ]
     first_seen_at: Annotated[datetime, "first failure in the window"]
     last_seen_at: Annotated[datetime, "last failure in the window"]
     known_since_at: Annotated[datetime, "first failure in the window or its lookback"]
@@ -172,7 +177,9 @@ class Summary(Success):
     speed_p_value: Annotated[float | None, "chi-square's probability of that by chance"]
     recommendations: Annotated[tuple[Advice, ...], "what to do, the most urgent first"]
     reliability: Annotated[tuple[Reliability, ...], "every operation, most reliable first"]
-    days: Annotated[tuple[Day, ...], "every day with calls, in order"]
+    days: Annotated[
+        tuple[Day, ...], "every day of the window of which anything was recorded, in order"
+    ]
     types: Annotated[tuple[Kind, ...], "failures by type and service, most first"]
     codes: Annotated[tuple[Code, ...], "failures by code, most first"]
     differences: Annotated[

@@ -8,6 +8,7 @@ import numpy as np
 
 from headgate.queries.charts import Bars, Histogram, Timeline
 from headgate.queries.columns import Columns, parts
+from headgate.queries.coverage import ARRIVALS, BORROWED, anyone, coverage
 from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
 from headgate.queries.durations import (
     PERCENTILES,
@@ -66,13 +67,16 @@ class Summary(Durations):
 
     p95_before_ms: Annotated[Estimate | None, "p95 of the window before, of the same length"]
     percentile_error_bound: Annotated[float, "largest relative error of the percentiles"]
-    timeline: Annotated[tuple[Period, ...], "every period of the window, in order"]
+    timeline: Annotated[
+        tuple[Period, ...], "every period of the window of which anything was recorded, in order"
+    ]
     histogram: Annotated[tuple[Bin, ...], "how durations are spread"]
 
 
 def asks(params: SteppedParams, window: Window) -> Mapping[str, Ask]:
     """Ask for the same in the window before."""
-    return {"before": Ask(window.before, params, ("moments", "buckets"))}
+    before = Ask(window.before, params, ("moments", "buckets"))
+    return {"before": before, **anyone(params, window)}
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
@@ -102,7 +106,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     summary = Summary(
         p95_before_ms=_p95(columns["before.buckets"], columns["before.moments"]),
         percentile_error_bound=round(RELATIVE_ERROR, 5),
-        timeline=_timeline(moments, columns["timeline"], context),
+        timeline=_timeline(columns, context),
         histogram=_histogram(buckets),
         **durations(moments, buckets),
     )
@@ -124,19 +128,26 @@ def _means(moments: Columns, context: Context) -> tuple[float | None, ...]:
     )
 
 
-def _timeline(moments: Columns, timeline: Columns, context: Context) -> tuple[Period, ...]:
+def _timeline(columns: Mapping[str, Columns], context: Context) -> tuple[Period, ...]:
+    moments, timeline = columns["moments"], columns["timeline"]
     if not moments.rows:
         return ()
     by_start = {start: part for (start,), part in parts(moments, "period_s")}
     spread = {start: part for (start,), part in parts(timeline, "period_s")}
     nothing = Columns({})
+    position = context.periods.index(moments["period_s"].astype(np.int64))
+    calls = np.bincount(position, moments["calls"], len(context.periods))
+    known = coverage(columns, context, calls)
     found = []
     for number, start in enumerate(context.periods.edges_s[:-1].tolist()):
+        if known.missing[number]:
+            continue
         part = by_start.get(start, nothing)
         shares = quantiles(spread.get(start, nothing), tuple(PERCENTILES.values()), part)
         found.append(
             Period(
                 period=context.periods.label(number),
+                whole=bool(known.whole[number]),
                 calls=counted(part),
                 mean_ms=mean_ms(part),
                 **dict(zip(PERCENTILES, shares or (None, None, None), strict=True)),
@@ -211,4 +222,6 @@ REPORT = Report(
     reduce=reduce,
     rare=("memory",),
     asks=asks,
+    borrows=(BORROWED,),
+    on_request=(ARRIVALS,),
 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from headgate.queries.charts import Bars, Gauge, Timeline
 from headgate.queries.columns import Columns, parts
+from headgate.queries.coverage import ARRIVALS, BORROWED, anyone, coverage
 from headgate.queries.declaration import Context, Reduced, Report, SteppedParams
 from headgate.queries.estimate import Estimate, count, exactly
 from headgate.queries.labels import OfOperation, OfPeriod
@@ -57,7 +58,9 @@ class Summary(Quality):
     """Everything in the window together."""
 
     attention: Annotated[int, "operations whose verdict is not `ok`"]
-    timeline: Annotated[tuple[Period, ...], "every period of the window, in order"]
+    timeline: Annotated[
+        tuple[Period, ...], "every period of the window of which anything was recorded, in order"
+    ]
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
@@ -84,7 +87,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     )
     summary = Summary(
         attention=sum(row.verdict != "ok" for row in rows),
-        timeline=_timeline(outcomes, context),
+        timeline=_timeline(columns, context),
         **_quality(outcomes, quality),
     )
     return Reduced(summary, tuple(rows))
@@ -134,13 +137,22 @@ def _series(outcomes: Columns, context: Context) -> tuple[float | None, ...]:
     )
 
 
-def _timeline(outcomes: Columns, context: Context) -> tuple[Period, ...]:
+def _timeline(columns: Mapping[str, Columns], context: Context) -> tuple[Period, ...]:
+    outcomes = columns["usage"]
     if not outcomes.rows:
         return ()
     by_start = {start: part for (start,), part in parts(outcomes, "period_s")}
+    position = context.periods.index(outcomes["period_s"].astype(np.int64))
+    calls = np.bincount(position, outcomes["calls"], len(context.periods))
+    known = coverage(columns, context, calls)
     return tuple(
-        Period(period=context.periods.label(number), **success(by_start.get(start, _NOTHING)))
+        Period(
+            period=context.periods.label(number),
+            whole=bool(known.whole[number]),
+            **success(by_start.get(start, _NOTHING)),
+        )
         for number, start in enumerate(context.periods.edges_s[:-1].tolist())
+        if not known.missing[number]
     )
 
 
@@ -183,6 +195,8 @@ REPORT = Report(
         ),
     ),
     reduce=reduce,
-    borrows=("usage.usage",),
+    asks=anyone,
+    borrows=("usage.usage", BORROWED),
+    on_request=(ARRIVALS,),
     rare=("quality",),
 )

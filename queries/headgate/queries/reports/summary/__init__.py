@@ -8,10 +8,10 @@ import numpy as np
 
 from headgate.queries.charts import Bars, Gauge, Timeline
 from headgate.queries.columns import Columns, parts
+from headgate.queries.coverage import ARRIVALS, BORROWED, anyone, coverage
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.durations import EXCELLENT_BELOW_MS, mean_ms, quantiles
 from headgate.queries.estimate import Estimate, at_least, exactly
-from headgate.queries.gaps import missing_of
 from headgate.queries.outcomes import (
     ARCHIVE_AFTER_HOURS,
     WARN_BELOW_SUCCESS_RATE,
@@ -42,7 +42,7 @@ _NOTHING = Columns({})
 def asks(params: SummaryParams, window: Window) -> Mapping[str, Ask]:
     """Ask for the key numbers of the window before."""
     queries = ("outcomes", "moments", "buckets", "users")
-    return {"previous": Ask(window.before, params, queries)}
+    return {"previous": Ask(window.before, params, queries), **anyone(params, window)}
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
@@ -78,7 +78,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         failing=tuple(failing[: params.shortlist]),
         slowest=tuple(slow[: params.shortlist]),
         newest_errors=_newest(columns["failures"], params.shortlist),
-        timeline=_timeline(usage, context) if rows else (),
+        timeline=_timeline(columns, context) if rows else (),
     )
     return Reduced(summary, tuple(rows[: params.limit]))
 
@@ -207,12 +207,18 @@ def _per_period(columns: Columns, context: Context) -> Any:
     return np.bincount(position, columns["calls"], len(context.periods)).astype(np.float64)
 
 
-def _timeline(usage: Columns, context: Context) -> tuple[Period, ...]:
+def _timeline(columns: Mapping[str, Columns], context: Context) -> tuple[Period, ...]:
+    usage = columns["usage"]
     calls = _per_period(usage, context)
     failures = _per_period(with_outcome(usage, "error", "timeout"), context)
-    gone = missing_of(calls, context.params).tolist()
+    known = coverage(columns, context, calls)
+    whole, gone = known.whole.tolist(), known.missing.tolist()
     return tuple(
-        Period(context.periods.label(number), *((None, None) if gone[number] else both))
+        Period(
+            context.periods.label(number),
+            whole[number],
+            *((None, None) if gone[number] else both),
+        )
         for number, both in enumerate(zip(calls.tolist(), failures.tolist(), strict=True))
     )
 
@@ -268,6 +274,7 @@ REPORT = Report(
         "performance.buckets",
         "errors.failures",
         "context.outcomes",
+        BORROWED,
     ),
-    on_request=("outcomes",),
+    on_request=("outcomes", ARRIVALS),
 )

@@ -1,7 +1,6 @@
 """Trend: what grows, what declines, how fast, with which users, and when it began (REQ-TRD-01 to -09)."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,9 @@ from numpy.typing import NDArray
 from headgate.queries.changes import slopes
 from headgate.queries.charts import Bars, Timeline
 from headgate.queries.columns import Columns, parts
+from headgate.queries.coverage import ARRIVALS, Coverage, anyone, coverage
 from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
 from headgate.queries.estimate import at_least, exactly
-from headgate.queries.gaps import missing
 from headgate.queries.outcomes import calls_of
 from headgate.queries.reports.trend.classes import acceleration, confidence, growth, trend_type
 from headgate.queries.reports.trend.records import Period, Row, Summary
@@ -25,11 +24,7 @@ _NOTHING = Columns({})
 
 def asks(params: SteppedParams, window: Window) -> Mapping[str, Ask]:
     """Ask for the window before, and what anybody did in this one."""
-    anyone = replace(params, service=None, operation=None, where={}, by=None)
-    return {
-        "previous": Ask(window.before, params, ("before",)),
-        "anyone": Ask(window, anyone, ("arrivals",)),
-    }
+    return {"previous": Ask(window.before, params, ("before",)), **anyone(params, window)}
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
@@ -37,8 +32,9 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     usage, moments = columns["usage"], columns["moments"]
     labels = [label for label, _ in parts(usage, "service", "operation")]
     calls = _matrix(usage, labels, context, "calls")
-    gone = _missing(columns["anyone.arrivals"], calls, context)
-    chosen = _chosen(context, gone)
+    known = coverage(columns, context, calls.sum(axis=0))
+    gone = known.missing
+    chosen = known.whole if known.whole.sum() > 1 else ~gone
     turned = changes(
         labels,
         (
@@ -76,7 +72,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         periods=int(chosen.sum()) if usage.rows else 0,
         periods_missing=int(gone.sum()),
         changes=turned,
-        timeline=_timeline(calls.sum(axis=0), gone, turned, context) if usage.rows else (),
+        timeline=_timeline(calls.sum(axis=0), known, turned, context) if usage.rows else (),
         **whole,
     )
     return Reduced(summary, tuple(rows))
@@ -148,37 +144,21 @@ def _failed(usage: Columns, labels: list[tuple[str, str]], context: Context) -> 
     return _matrix(usage.chosen(usage["outcome"] != "ok"), labels, context, "calls")
 
 
-def _missing(arrivals: Columns, calls: NDArray[np.float64], context: Context) -> NDArray[np.bool_]:
-    """Return which periods are gaps: nothing was recorded of anything."""
-    edges = context.periods.edges_s[:-1]
-    known = dict(zip(arrivals["period_s"].tolist(), arrivals["calls"].tolist(), strict=True))
-    everything = np.array([known.get(start, 0.0) for start in edges.tolist()])
-    if ((calls.sum(axis=0) > 0) & (everything == 0)).any():
-        return np.zeros(edges.size, bool)  # it was counted in other periods than these
-    return missing(everything)
-
-
-def _chosen(context: Context, gone: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the periods that slopes are made of: whole ones where there are two, else all."""
-    whole = context.periods.whole & ~gone
-    return whole if whole.sum() > 1 else ~gone
-
-
 def _shown(calls: NDArray[np.float64], gone: NDArray[np.bool_]) -> tuple[float | None, ...]:
     return tuple(None if lost else float(value) for value, lost in zip(calls, gone, strict=True))
 
 
 def _timeline(
     calls: NDArray[np.float64],
-    gone: NDArray[np.bool_],
+    known: Coverage,
     turned: tuple[Change, ...],
     context: Context,
 ) -> tuple[Period, ...]:
     began = {change.began_at for change in turned}
-    whole = context.periods.whole.tolist()
+    whole = known.whole.tolist()
     return tuple(
-        Period(context.periods.label(i), value, whole[i], context.periods.edges[i] in began)
-        for i, value in enumerate(_shown(calls, gone))
+        Period(context.periods.label(i), whole[i], value, context.periods.edges[i] in began)
+        for i, value in enumerate(_shown(calls, known.missing))
     )
 
 
@@ -220,5 +200,5 @@ REPORT = Report(
     reduce=reduce,
     asks=asks,
     borrows=("usage.usage", "usage.before", "performance.moments"),
-    on_request=("before", "arrivals"),
+    on_request=("before", ARRIVALS),
 )

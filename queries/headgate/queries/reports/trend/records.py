@@ -67,7 +67,6 @@ class Period(OfPeriod):
     """Everything in one period."""
 
     calls: Annotated[float | None, "uses; null where nothing at all was recorded: missing, not 0"]
-    whole: Annotated[bool, "whether all of it is in the window"]
     changed: Annotated[bool, "whether a change of level began here"]
 
 

@@ -10,9 +10,9 @@ from annotated_types import Ge
 
 from headgate.queries.charts import Bars, Share, Timeline
 from headgate.queries.columns import Columns, parts
+from headgate.queries.coverage import ARRIVALS, BORROWED, anyone, coverage
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import Estimate, at_least, exactly, people_total
-from headgate.queries.gaps import missing_of
 from headgate.queries.labels import OfOperation, OfPeriod
 from headgate.queries.outcomes import ARCHIVE_AFTER_HOURS, Rated, calls_of, rated
 from headgate.queries.periods import WEEKDAYS
@@ -112,7 +112,8 @@ class Summary(Frequency):
 
 def asks(params: UsageParams, window: Window) -> Mapping[str, Ask]:
     """Ask for the window before; who they were only where everything is wanted."""
-    found = {"before": Ask(window.before, params, ("before",)), **asks_included(params, window)}
+    found = {"before": Ask(window.before, params, ("before",)), **anyone(params, window)}
+    found |= asks_included(params, window)
     if params.granularity == "comprehensive":
         found["all"] = Ask(window, params, ("people",))
     return found
@@ -147,7 +148,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         operations=len(rows),
         busiest_hour=hour,
         busiest_weekday=weekday,
-        timeline=_timeline(usage, context),
+        timeline=_timeline(columns, context),
         users=users_of(columns.get("all.people", _NOTHING), all_calls, context.people),
         **included(columns, context),
         **_frequency(usage, before, known, None, context),
@@ -218,15 +219,17 @@ def _per_period(columns: Columns, context: Context, name: str = "calls") -> Any:
     return np.bincount(position, columns[name], len(context.periods)).astype(np.float64)
 
 
-def _timeline(usage: Columns, context: Context) -> tuple[Period, ...]:
+def _timeline(columns: Mapping[str, Columns], context: Context) -> tuple[Period, ...]:
+    usage = columns["usage"]
     if not usage.rows:
         return ()
     position = context.periods.index(usage["period_s"].astype(np.int64))
-    gone = missing_of(_per_period(usage, context), context.params)
+    known = coverage(columns, context, _per_period(usage, context))
     return tuple(
         Period(
             context.periods.label(number),
-            None if gone[number] else calls_of(usage.chosen(position == number)),
+            bool(known.whole[number]),
+            None if known.missing[number] else calls_of(usage.chosen(position == number)),
         )
         for number in range(len(context.periods))
     )
@@ -290,7 +293,7 @@ REPORT = Report(
     ),
     reduce=reduce,
     asks=asks,
-    borrows=BORROWS,
-    on_request=("before", "people", *ON_REQUEST),
+    borrows=(*BORROWS, BORROWED),
+    on_request=("before", "people", ARRIVALS, *ON_REQUEST),
     rare=("attributes",),
 )

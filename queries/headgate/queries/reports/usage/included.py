@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from headgate.queries.changes import slopes
 from headgate.queries.columns import Columns, parts
+from headgate.queries.coverage import coverage
 from headgate.queries.declaration import Ask, Context, Params, SteppedParams
 from headgate.queries.durations import Durations, by_operation, durations
 from headgate.queries.estimate import Estimate, exactly
@@ -52,7 +53,7 @@ class Trend(OfOperation):
     """Which way one operation goes; the report `trend` says more."""
 
     trend: Annotated[str, "`growing`, `declining`, `stable`, `emerging` or `abandoned`"]
-    velocity: Annotated[float, "slope of calls by whole period with any use of anything"]
+    velocity: Annotated[float, "slope of calls by period, over periods that were recorded whole"]
     growth_rate: Annotated[float, "last quarter of these periods against the first, less 1"]
 
 
@@ -92,7 +93,7 @@ def included(columns: Mapping[str, Columns], context: Context) -> dict[str, Any]
     """Return the fields of a summary that hold what is included; empty where it is not asked for."""
     params = context.params
     return {
-        "trends": _trends(columns["usage"], context) if params.includes("trends") else (),
+        "trends": _trends(columns, context) if params.includes("trends") else (),
         "performance": _performance(columns) if params.includes("performance") else (),
         "distribution": _distribution(columns["times"], context)
         if params.includes("distribution")
@@ -101,12 +102,14 @@ def included(columns: Mapping[str, Columns], context: Context) -> dict[str, Any]
     }
 
 
-def _trends(usage: Columns, context: Context) -> tuple[Trend, ...]:
+def _trends(columns: Mapping[str, Columns], context: Context) -> tuple[Trend, ...]:
+    usage = columns["usage"]
     found = parts(usage, "service", "operation")
     calls = np.array([_by_period(part, context) for _, part in found])
     if not found:
         return ()
-    chosen = context.periods.whole & (calls.sum(axis=0) > 0)
+    known = coverage(columns, context, calls.sum(axis=0))
+    chosen = known.whole if known.whole.sum() > 1 else ~known.missing
     x = np.flatnonzero(chosen).astype(np.float64)
     velocity, grown = slopes(x, calls[:, chosen])[0], growth(calls[:, chosen])
     made = [
