@@ -323,7 +323,10 @@ These never become a request; they are answered and the connection is closed. Th
 | a client that breaks off half-way | nothing is taken, nothing counted | counted as one over the limit, which gRPC \
 does not tell apart, unless its deadline has passed |
 | an idle connection | closed after 75 s | closed after 10 min; pinged each minute |
-| more than 4096 connections | new ones are closed | 256 calls a connection; 32 that arrive: `UNAVAILABLE` |
+| more than 4096 connections | new ones are closed | likewise; 256 calls each, 32 on their way |
+
+Each listener may have 4096, fewer where the process may open fewer than 12,544 files, of which 256 are kept for
+the journal and the engine.
 
 ## Authentication
 

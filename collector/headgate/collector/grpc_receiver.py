@@ -69,11 +69,12 @@ class GrpcReceiver:
         *,
         credentials: grpc.ServerCredentials | None = None,
         receive_s: float,
+        most_connections: int,
         shared: bool = False,
     ) -> None:
         """Bind the address, in plain text unless there are credentials; raises OSError when that cannot be done.
 
-        `shared`: other workers may bind it, too.
+        Beyond `most_connections` new ones are closed. `shared`: other workers may bind the address, too.
         """
         self._senders = senders
         self._room = room
@@ -91,6 +92,7 @@ class GrpcReceiver:
                 *_OPTIONS,
                 ("grpc.so_reuseport", int(shared)),  # otherwise a port in use goes unnoticed
                 ("grpc.max_receive_message_length", max_request_bytes),
+                ("grpc.max_allowed_incoming_connections", most_connections),
             ],
         )
         for service, signal in SERVICES.items():

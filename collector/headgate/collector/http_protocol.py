@@ -17,11 +17,12 @@ from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from headgate.collector.descriptors import MOST_CONNECTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 HEAD_BYTES = 32 << 10
-MOST_CONNECTIONS = 4096
 SWEEP_S = 1.0
 _LATER_S = 5.0
 
@@ -38,6 +39,7 @@ class _Answered:
 class LimitedProtocol(HttpToolsProtocol):
     """One connection; `began_s` is when what it owes us began, None while it owes nothing."""
 
+    most_connections = MOST_CONNECTIONS
     began_s: float | None = None
     head_bytes = 0
     in_head = True
@@ -46,7 +48,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self.began_s = self.loop.time()
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > self.most_connections:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:

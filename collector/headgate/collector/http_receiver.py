@@ -7,9 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from headgate.collector.descriptors import MOST_CONNECTIONS
 from headgate.collector.http_connection import READ_BYTES, Connection
 from headgate.collector.http_exchange import Service
-from headgate.collector.http_protocol import MOST_CONNECTIONS, SWEEP_S
+from headgate.collector.http_protocol import SWEEP_S
 
 if TYPE_CHECKING:
     import socket
@@ -34,17 +35,20 @@ class HttpReceiver:
         *,
         receive_s: float,
         keep_alive_s: float,
+        most_connections: int = MOST_CONNECTIONS,
         read_bytes: int = READ_BYTES,
     ) -> None:
         """Share `room` with everybody who receives; a request may take `receive_s` to arrive.
 
-        A connection may be idle for `keep_alive_s`; at most `read_bytes` are read at once.
+        A connection may be idle for `keep_alive_s`; beyond `most_connections` new ones are closed. At most
+        `read_bytes` are read at once.
         """
         pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="headgate-http")
         loop = asyncio.get_running_loop()
         self._service = Service(senders, room, max_request_bytes, pool, loop)
         self._receive_s = receive_s
         self._keep_alive_s = keep_alive_s
+        self._most_connections = most_connections
         self._connections: set[Connection] = set()
         self._scratch = bytearray(read_bytes)
 
@@ -77,7 +81,7 @@ class HttpReceiver:
 
     def _made(self, connection: Connection) -> bool:
         self._connections.add(connection)
-        return len(self._connections) <= MOST_CONNECTIONS
+        return len(self._connections) <= self._most_connections
 
     async def _sweep(self) -> None:
         while True:

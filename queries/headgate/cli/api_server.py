@@ -27,13 +27,28 @@ class ApiServers:
     """Serves one application on several sockets: with TLS where there are certificates, but for local ones."""
 
     def __init__(
-        self, app: Any, certificates: Certificates | None, *, keep_alive_s: int, grace_s: int
+        self,
+        app: Any,
+        certificates: Certificates | None,
+        *,
+        keep_alive_s: int,
+        most_connections: int,
+        grace_s: int,
     ) -> None:
-        """Keep idle connections for `keep_alive_s`; a stop waits for answers for `grace_s`."""
+        """Keep idle connections for `keep_alive_s`; a stop waits for answers for `grace_s`.
+
+        Beyond `most_connections`, of each socket, new ones are closed.
+        """
         self._app = app
         self._keep_alive_s = keep_alive_s
         self._grace_s = grace_s
         self._certificates = certificates
+
+        class Protocol(LimitedProtocol):
+            pass
+
+        Protocol.most_connections = most_connections
+        self._protocol = Protocol
         self._servers: list[_Server] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -51,7 +66,7 @@ class ApiServers:
     def _config(self, context: Callable[..., Any] | None) -> uvicorn.Config:
         return uvicorn.Config(
             self._app,
-            http=LimitedProtocol,
+            http=self._protocol,
             ws="none",
             log_level="error",  # what clients do wrong is answered and counted
             timeout_keep_alive=self._keep_alive_s,

@@ -30,6 +30,12 @@ def listen(address: str, name: str, *, shared: bool = False) -> socket.socket:
     return listener
 
 
+def address_of(listener: socket.socket) -> str:
+    """Return HOST:PORT, or the path of a socket of this machine."""
+    name = listener.getsockname()
+    return str(name) if listener.family == socket.AF_UNIX else join_address(*name[:2])
+
+
 def bind_shared(address: str, name: str) -> socket.socket:
     """Return a socket that keeps an address for workers to share, and takes no connections itself.
 

@@ -15,7 +15,14 @@ import typer
 import uvloop
 
 from headgate.cli.address import join_address, split_address
-from headgate.cli.listening import SOCKET_NAME, announce, cannot_listen, listen, listen_locally
+from headgate.cli.listening import (
+    SOCKET_NAME,
+    address_of,
+    announce,
+    cannot_listen,
+    listen,
+    listen_locally,
+)
 from headgate.cli.reload import Reload
 from headgate.cli.rules import rules_of
 from headgate.cli.security import Security, secure
@@ -141,24 +148,19 @@ def _serve(
     `read` reads the settings again, for a reload. `worker` is its number where it is one of several.
     """
     shared = worker is not None
-    listeners = {
-        "otlp_http": listen(settings.otlp_http, "otlp_http", shared=shared),
-        "api": listen(settings.api, "api"),
-    }
-    # Who has no client certificate, as commands on this machine, comes this way.
-    local = listen_locally(directory.path) if settings.tls_client_ca else None
-    # gRPC binds by itself, later and with less to say when it cannot.
-    listen(settings.otlp_grpc, "otlp_grpc", shared=shared).close()
+    listeners = _listen(settings, directory, shared=shared)
 
     from headgate.cli.collecting import look_at, open_tenants
     from headgate.cli.own_telemetry import begin_telemetry
     from headgate.cli.senders import Senders
     from headgate.cli.siblings import siblings_of
     from headgate.collector.allocator import keep_freed_memory
+    from headgate.collector.descriptors import connections_each
     from headgate.collector.grpc_receiver import GrpcReceiver
     from headgate.collector.warmup import compiled, warm_up
 
     keep_freed_memory()
+    connections = connections_each()
     if not compiled():
         typer.echo("compiling, once for this version: about half a minute", err=True)
     warm_up()
@@ -175,6 +177,7 @@ def _serve(
             port,
             settings.max_request_bytes,
             receive_s=settings.receive_s,
+            most_connections=connections,
             shared=shared,
             credentials=security.certificates and security.certificates.grpc(),
         )
@@ -183,11 +186,8 @@ def _serve(
         raise cannot_listen(settings.otlp_grpc, "otlp_grpc", error) from error
     addresses = {
         "otlp_grpc": join_address(host, grpc_receiver.port),
-        **{name: join_address(*listener.getsockname()[:2]) for name, listener in listeners.items()},
+        **{name: address_of(listener) for name, listener in listeners.items()},
     }
-    if local is not None:
-        listeners["socket"] = local
-        addresses["socket"] = str(local.getsockname())
 
     def ready() -> None:
         grpc_receiver.start()
@@ -213,6 +213,7 @@ def _serve(
                 senders,
                 tenants,
                 listeners,
+                connections,
                 ready,
                 stopping,
             )
@@ -221,10 +222,24 @@ def _serve(
         grpc_receiver.stop(SHUTDOWN_S / 2).wait()
         tenants.close(SHUTDOWN_S / 2)
         loop.close()
-        if local is not None:
-            (directory.path / SOCKET_NAME).unlink(missing_ok=True)
+        (directory.path / SOCKET_NAME).unlink(missing_ok=True)
         if telemetry is not None:
             telemetry.close()
+
+
+def _listen(
+    settings: ServeSettings, directory: DataDirectory, *, shared: bool
+) -> dict[str, socket.socket]:
+    """Return the sockets of OTLP/HTTP and the API, by name, and make sure of gRPC's address; raises StoreError."""
+    listeners = {
+        "otlp_http": listen(settings.otlp_http, "otlp_http", shared=shared),
+        "api": listen(settings.api, "api"),
+    }
+    # gRPC binds by itself, later and with less to say when it cannot.
+    listen(settings.otlp_grpc, "otlp_grpc", shared=shared).close()
+    # Who has no client certificate, as commands on this machine, comes by a socket.
+    local = listen_locally(directory.path) if settings.tls_client_ca else None
+    return {**listeners, **({"socket": local} if local else {})}
 
 
 async def _serve_http(
@@ -237,6 +252,7 @@ async def _serve_http(
     senders: Senders,
     tenants: Tenants,
     listeners: dict[str, socket.socket],
+    connections: int,
     ready: Callable[[], object],
     stopping: Callable[[], object],
 ) -> None:
@@ -250,6 +266,7 @@ async def _serve_http(
         guarded_api(security.tokens, tenants, rules, store, directory, siblings),
         certificates,
         keep_alive_s=KEEP_ALIVE_S,
+        most_connections=connections,
         grace_s=int(SHUTDOWN_S / 2),
     )
     otlp = HttpReceiver(
@@ -258,6 +275,7 @@ async def _serve_http(
         settings.max_request_bytes,
         receive_s=settings.receive_s,
         keep_alive_s=KEEP_ALIVE_S,
+        most_connections=connections,
     )
     ended = asyncio.Event()
 
