@@ -238,3 +238,68 @@ def test_what_was_not_recorded_is_not_compared(store: Store) -> None:
     answer = run("compare", store, now=NOW, since="60d")
     assert {m.verdict for m in answer.summary.metrics} == {"not tested"}
     assert {row.verdict for row in answer.rows} == {"not tested"}
+
+
+def arrive(store: Store, operation: str, first: str, days: int, a_day: int = 240) -> None:
+    """Count an operation of `shop` evenly from a time on."""
+    store.client().command(
+        "INSERT INTO usage_minute (Time, ServiceName, Operation, Kind, Entry, Outcome, Calls, CallsAdjusted)"
+        " SELECT {first:DateTime('UTC')} + intDiv(86400 * number, {a_day:UInt32}), 'shop', {operation:String},"
+        " 'Server', true, 'ok', 1, 1 FROM numbers({a_day:UInt32} * {days:UInt32})",
+        parameters={"first": first, "a_day": a_day, "days": days, "operation": operation},
+    )
+
+
+def test_what_is_new_did_not_grow_from_zero(store: Store) -> None:
+    """Before its first record an operation is missing: its slope and growth are those of the days since."""
+    arrive(store, "old", "2026-10-01 00:00:00", 50)
+    arrive(store, "back", "2026-10-01 00:00:00", 5)
+    arrive(store, "back", "2026-11-15 00:00:00", 5)
+    arrive(store, "young", "2026-11-08 06:00:00", 12)
+    arrive(store, "born", "2026-11-18 06:00:00", 2)
+    end = datetime(2026, 11, 20, tzinfo=UTC)
+    asked = {"now": end, "since": "20d"}
+    answer = run("trend", store, **asked)
+    rows = {row.operation: row for row in answer.rows}
+    assert {name: row.trend for name, row in rows.items()} == {
+        "old": "stable", "back": "growing", "young": "stable", "born": "new",
+    }  # fmt: skip
+    assert rows["young"].velocity == 0  # of eleven whole days since; with the days before: about 15
+    assert rows["young"].growth_rate == 0
+    assert rows["young"].calls_series == (*[None] * 8, 180.0, *[240.0] * 11)
+    assert rows["born"].growth_rate is None
+    assert rows["back"].growth_rate == 1  # it was there and not used: zero is true
+    assert rows["back"].calls_series[0] == 0
+    assert not {change.operation for change in answer.summary.changes} & {"young", "born", "old"}
+    (note,) = (note for note in answer.source.notes if "first recorded" in note)
+    assert note.startswith("first recorded in this window: shop born, shop young; what was before")
+    trends = run("usage", store, include_trends=True, **asked).summary.trends
+    assert {t.operation: (t.trend, t.velocity) for t in trends} == {
+        name: (row.trend, row.velocity) for name, row in rows.items()
+    }
+    named = run("trend", store, service="shop", operation="young", **asked)
+    assert named.rows[0].velocity == rows["young"].velocity
+
+
+def test_what_is_new_is_compared_with_nothing(store: Store) -> None:
+    """Against a period before its first record there is no number; against one that it came in, that part counts."""
+    arrive(store, "old", "2026-10-01 00:00:00", 50)
+    arrive(store, "young", "2026-11-08 12:00:00", 12)
+    arrive(store, "born", "2026-11-18 06:00:00", 2)
+    end = datetime(2026, 11, 20, tzinfo=UTC)
+    rows = run("compare", store, now=end, since="7d").rows
+    told = {r.operation: r for r in rows if r.metric == "calls_per_day"}
+    assert (told["born"].verdict, told["born"].against, told["born"].change_rate) == (
+        "new",
+        None,
+        None,
+    )
+    assert told["born"].value.value == pytest.approx(
+        240
+    )  # a day, of the 1.75 days that it has been there
+    assert told["young"].against.value == pytest.approx(240)
+    assert told["young"].verdict == told["old"].verdict == "no clear difference"
+    assert {r.verdict for r in rows if r.operation == "born"} == {"new"}
+    # The change of totals says nothing where only a part of the window before can have records.
+    changes = {r.operation: r.change_rate for r in run("usage", store, now=end, since="7d").rows}
+    assert changes == {"old": 0, "young": None, "born": None}

@@ -15,7 +15,7 @@ from headgate.queries.errors import ReportError
 from headgate.queries.gathered import gathered, is_gone, reads_uses
 from headgate.queries.params import own
 from headgate.queries.periods import Periods, natural_step, periods
-from headgate.queries.recorded import Known, Records, cut
+from headgate.queries.recorded import Known, Records, cut, first_records
 from headgate.queries.source import Source, choose, sql
 from headgate.queries.stored import answers, possible, stored
 from headgate.queries.tier import DIMENSION_TIERS
@@ -158,6 +158,15 @@ class Asking:
             spans="spans" in relations,
             weighted=found == "weighted",
         )
+
+    def firsts(self, window: Window, params: Params) -> dict[tuple[str, str], datetime]:
+        """Return the times of the first records of operations or values; empty where they are not known."""
+        by_dimension = self.is_dimension(params)
+        if params.by is not None and not by_dimension:
+            return {}
+        dimension = params.by if by_dimension else None
+        with store_errors():
+            return first_records(self.store, self.tables, window, self.now, dimension)
 
     def is_dimension(self, params: Params) -> bool:
         """Say whether `by` names a dimension that is counted from all traffic, and nothing else was asked for."""

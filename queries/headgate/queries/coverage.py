@@ -62,6 +62,14 @@ def coverage(columns: Mapping[str, Columns], context: Context, calls: NDArray[An
     return Coverage(gone, periods.whole & ~gone & ~_holed(arrivals, periods))
 
 
+def from_first(
+    calls: NDArray[np.float64], context: Context, label: tuple[str, str]
+) -> tuple[float | None, ...]:
+    """Return an operation's calls in each period, None before its first record."""
+    begun = context.begun(label) | (calls > 0)
+    return tuple(n if known else None for n, known in zip(calls.tolist(), begun, strict=True))
+
+
 def _holed(arrivals: Columns, periods: Periods) -> NDArray[np.bool_]:
     """Return which periods have hours that are gaps; none where hours are not known."""
     found = np.zeros(len(periods), bool)

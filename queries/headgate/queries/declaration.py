@@ -22,6 +22,8 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator
 
 from headgate.queries.charts import Chart
@@ -99,7 +101,8 @@ class Context:
     `step`), the windows of what was asked beside, by label, and the step of the rows of usage that were read (0: raw).
     `people` is the share of all people whose events there are (`headgate.queries.estimate.people`), 1 where they were
     not thinned, and `people_beside` that of what was asked beside; `known_beside` says how much of those windows there
-    can be records of.
+    can be records of. `firsts` are the times of the first record of each service and operation, where the report asks
+    for them and they are known.
     """
 
     window: Window
@@ -111,17 +114,36 @@ class Context:
     people: float = 1.0
     people_beside: Mapping[str, float] = field(default_factory=dict)
     known_beside: Mapping[str, Known] = field(default_factory=dict)
+    firsts: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+
+    def begun(self, label: tuple[str, str]) -> NDArray[np.bool_]:
+        """Return which periods begin when there were records of an operation, or later: it is missing in the others."""
+        first = self.firsts.get(label)
+        if first is None or first <= self.window.since:
+            return np.ones(len(self.periods), bool)
+        return np.asarray(self.periods.edges_s[:-1] >= first.timestamp())
+
+    def is_new(self, label: tuple[str, str]) -> bool:
+        """Return whether an operation's first record lies in the window."""
+        first = self.firsts.get(label)
+        return first is not None and first > self.window.since
 
     def compares(self, label: str) -> bool:
         """Return whether there are records of the whole window of what was asked beside."""
         return self.known_beside.get(label, "whole") == "whole"
 
-    def change_rate(self, value: float, before: float, label: str) -> float | None:
+    def change_rate(
+        self, value: float, before: float, label: str, of: tuple[str, str] | None = None
+    ) -> float | None:
         """Return a total against that of the earlier window `label`, each by its window's length, less 1.
 
-        None without any before, and where there are not records of the whole earlier window.
+        None without any before, and where there are not records of the whole earlier window: of everything, or `of` an
+        operation.
         """
         if not before or not self.compares(label):
+            return None
+        first = None if of is None else self.firsts.get(of)
+        if first is not None and first > self.beside[label].since:
             return None
         return round(value / before * (self.beside[label].days / self.window.days) - 1, 4)
 
@@ -148,6 +170,7 @@ class Report:
     statements can work with, whatever the periods. `asks` returns further questions by label, given the parameters
     and the window of the answer; the columns of query q of label l are called `l.q`. `borrows` names statements of
     other reports, `report.query`, that are asked as if they were this one's: there is one statement for each number.
+    `firsts` asks for `Context.firsts`.
     `on_request` are queries that are only run where `asks` names them, `rare` those that look for attributes which few
     uses have: the index of stored uses finds those sooner than a copy of all uses can be made with their attributes.
     """
@@ -164,6 +187,7 @@ class Report:
     borrows: tuple[str, ...] = ()
     on_request: tuple[str, ...] = ()
     rare: tuple[str, ...] = ()
+    firsts: bool = False
 
 
 def ordered(record: type[Any]) -> tuple[str, ...]:

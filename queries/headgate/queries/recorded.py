@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from headgate.queries.source import sql
 from headgate.queries.tier import DIMENSION_TIERS, TIERS
 from headgate.queries.window import said
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from zoneinfo import ZoneInfo
 
+    from headgate.queries.declaration import Params
     from headgate.queries.source import Source
     from headgate.queries.window import Window
     from headgate.store import Store
@@ -27,6 +29,8 @@ Known = Literal["whole", "part", "nothing"]
 """How much of a window there can be records of."""
 _LONG = timedelta(days=1)
 _BY_DAYS = "usage_day"
+_NAMED = 3
+_EMPTY = "(empty)"
 
 
 def cut(
@@ -86,6 +90,37 @@ def _first(
     return datetime.fromtimestamp(int(found[0][0]), UTC) if found else None
 
 
+def first_records(
+    store: Store,
+    tables: Collection[str],
+    window: Window,
+    now: datetime,
+    dimension: str | None = None,
+) -> dict[tuple[str, str], datetime]:
+    """Return the time of the first record of each service and operation, or value of a counted dimension.
+
+    To a quarter of an hour where that is kept in the window and the one before it, else to a day of UTC; empty where
+    nothing counts by days.
+    """
+    quarters, days = DIMENSION_TIERS if dimension else TIERS["usage"][1:]
+    if not {quarters.table, days.table} <= set(tables):
+        return {}
+    since = max(window.before.since, now - quarters.keep + days.step)
+    found = store.client().query(
+        sql("firsts"),
+        parameters={
+            "days": days.table,
+            "quarters": quarters.table,
+            "label": "Value" if dimension else "Operation",
+            "kind": "Dimension" if dimension else "ServiceName",
+            "used": "Calls" if dimension else "Entry",
+            "by": dimension or "",
+            "quarters_since": since.replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0),
+        },
+    )
+    return {(s, o): datetime.fromtimestamp(int(first), UTC) for s, o, first in found.result_rows}
+
+
 @dataclass(frozen=True, slots=True)
 class Records:
     """From when on there are records of what is asked about; None where that is not known."""
@@ -108,6 +143,25 @@ class Records:
         if source.keep is None or self.first is None:
             return self
         return Records(max(self.first, now - source.keep))
+
+
+def note_of_new(
+    firsts: Mapping[tuple[str, str], datetime], window: Window, params: Params
+) -> tuple[str, ...]:
+    """Return what to tell of operations (or values of a dimension) whose first record lies in a window."""
+    new = sorted(
+        f"{service} {operation or _EMPTY}"
+        for (service, operation), first in firsts.items()
+        if window.since < first < window.until
+        and (not params.service or service == params.service)
+        and (not params.operation or operation == params.operation)
+    )
+    if not new:
+        return ()
+    rest = f" and {len(new) - _NAMED} more" if len(new) > _NAMED else ""
+    return (
+        f"first recorded in this window: {', '.join(new[:_NAMED])}{rest}; what was before is missing, not zero",
+    )
 
 
 def notes(

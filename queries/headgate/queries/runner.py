@@ -12,7 +12,7 @@ from headgate.queries.catalog import entry
 from headgate.queries.declaration import Ask, Context, Params
 from headgate.queries.params import params_of
 from headgate.queries.periods import periods
-from headgate.queries.recorded import Records, first_record, notes
+from headgate.queries.recorded import Records, first_record, note_of_new, notes
 from headgate.queries.source import sql
 from headgate.queries.unknown import refuse_unknown
 from headgate.queries.window import ALL_TIME, window, zone_of
@@ -85,6 +85,7 @@ def answer(
         beside[label], people_beside[label] = other.window, other.people
         columns |= {f"{label}.{query}": part for query, part in found.items()}
     source = source.with_notes_of(others)
+    firsts = asking.firsts(source.window, params) if report.report.firsts else {}
     reduced = report.report.reduce(
         columns,
         Context(
@@ -97,6 +98,7 @@ def answer(
             source.people,
             people_beside,
             known_beside,
+            firsts,
         ),
     )
     if not reduced.rows and (params.service or params.operation) and params.by is None:
@@ -106,5 +108,6 @@ def answer(
         reduced = without_lists(reduced)
     others_known = [(asks[o].window, beside[o], known_beside[o]) for o in beside]
     source = replace(source, notes=source.notes + notes(source.window, known, others_known, zone))
+    source = replace(source, notes=source.notes + note_of_new(firsts, source.window, params))
     took_ms = round((timer() - began) * 1e3, 3) if timer else None
     return Answer(name, params, source, now, reduced, points, took_ms)

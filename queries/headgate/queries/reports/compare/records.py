@@ -16,7 +16,9 @@ class Metric:
         "`calls_per_day`, `error_rate`, `mean_ms`, `p50_ms`, `p95_ms`, `p99_ms`, `unique_users`",
     ]
     value: Annotated[Estimate | None, "of the window and group asked for; null without calls"]
-    against: Annotated[Estimate | None, "of what it is compared with; null without calls"]
+    against: Annotated[
+        Estimate | None, "of what it is compared with; null without calls, or records yet"
+    ]
     difference: Annotated[float | None, "value - against"]
     change_rate: Annotated[float | None, "value / against - 1; null where against is 0 or null"]
     standard_error: Annotated[float | None, "of the difference, by chance"]
@@ -28,7 +30,8 @@ class Metric:
     verdict: Annotated[
         str,
         "`better` or `worse`, `more` or `fewer` where chance does not explain it (Benjamini and"
-        " Hochberg over all rows), else `no clear difference`; `not tested`",
+        " Hochberg over all rows), else `no clear difference`; `not tested`; `new`:"
+        " its first record is later than what it is compared with",
     ]
 
 

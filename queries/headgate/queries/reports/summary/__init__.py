@@ -8,7 +8,7 @@ import numpy as np
 
 from headgate.queries.charts import Bars, Gauge, Timeline
 from headgate.queries.columns import Columns, parts
-from headgate.queries.coverage import ARRIVALS, BORROWED, anyone, coverage
+from headgate.queries.coverage import ARRIVALS, BORROWED, anyone, coverage, from_first
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.durations import EXCELLENT_BELOW_MS, mean_ms, quantiles
 from headgate.queries.estimate import Estimate, at_least, exactly
@@ -114,8 +114,8 @@ def _row(
             None if rate is None else rate.value, None if p95 is None else p95.value, hours
         ),
         calls=calls,
-        change_rate=context.change_rate(calls.value, before, "previous"),
-        calls_series=tuple(_per_period(usage, context).tolist()),
+        change_rate=context.change_rate(calls.value, before, "previous", label),
+        calls_series=from_first(_per_period(usage, context), context, label),
         success_rate=rate,
         error_rate=None if rate is None else round(1 - rate.value, 4),
         reliability=None if rate is None else _proved(usage, rate.value),
@@ -277,4 +277,5 @@ REPORT = Report(
         BORROWED,
     ),
     on_request=("outcomes", ARRIVALS),
+    firsts=True,
 )

@@ -35,7 +35,9 @@ class Row(OfOperation, Rated):
         float | None,
         "calls a day against the window before; null without any, or records of all of it",
     ]
-    calls_series: Annotated[tuple[float, ...], "calls of each period"]
+    calls_series: Annotated[
+        tuple[float | None, ...], "calls of each period; null before its first record"
+    ]
     error_rate: Annotated[float | None, "1 - success_rate"]
     reliability: Annotated[
         float | None,

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headgate.queries.changes import slopes
 from headgate.queries.charts import Bars, Timeline
 from headgate.queries.columns import Columns, parts
 from headgate.queries.coverage import ARRIVALS, Coverage, anyone, coverage
 from headgate.queries.declaration import Ask, Context, Reduced, Report, SteppedParams
 from headgate.queries.estimate import at_least, exactly
 from headgate.queries.outcomes import calls_of
-from headgate.queries.reports.trend.classes import acceleration, confidence, growth, trend_type
+from headgate.queries.reports.trend.classes import Fit, confidence, fits, trend_type
 from headgate.queries.reports.trend.records import Period, Row, Summary
 from headgate.queries.reports.trend.turns import Change, Level, changes
 from headgate.queries.window import Window
@@ -34,7 +33,11 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     calls = _matrix(usage, labels, context, "calls")
     known = coverage(columns, context, calls.sum(axis=0))
     gone = known.missing
-    chosen = known.whole if known.whole.sum() > 1 else ~gone
+    usual = known.whole if known.whole.sum() > 1 else ~gone
+    begun = np.array([context.begun(label) for label in labels], bool).reshape(
+        len(labels), gone.size
+    )
+    chosen = usual & begun
     turned = changes(
         labels,
         (
@@ -51,8 +54,11 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     )
     people = _by_label(columns["people"])
     before = dict(parts(columns["previous.before"], "service", "operation"))
-    x = np.flatnonzero(chosen).astype(np.float64)
-    fits = _fits(x, np.vstack([calls[:, chosen], calls[:, chosen].sum(axis=0)]))
+    fitted = fits(
+        np.vstack([calls, calls.sum(axis=0)]),
+        np.vstack([chosen, usual]),
+        np.array([*map(context.is_new, labels), False]),
+    )
     began = {(c.service, c.operation): c.began_at for c in turned if c.metric == "calls"}
     rows = []
     for number, (label, part) in enumerate(parts(usage, "service", "operation")):
@@ -60,16 +66,16 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
             Row(
                 service=label[0],
                 operation=label[1],
-                calls_series=_shown(calls[number], gone),
+                calls_series=_shown(calls[number], gone | ~(begun[number] | (calls[number] > 0))),
                 changed_at=began.get(label),
-                **_trend(part, before.get(label, _NOTHING), people, label, fits[number], context),
+                **_trend(part, before.get(label, _NOTHING), people, label, fitted[number], context),
             )
         )
     rows.sort(key=lambda row: (-abs(row.velocity), -row.calls.value, row.service, row.operation))
-    whole = _trend(usage, columns["previous.before"], people, None, fits[-1], context)
+    whole = _trend(usage, columns["previous.before"], people, None, fitted[-1], context)
     summary = Summary(
         step=context.periods.step,
-        periods=int(chosen.sum()) if usage.rows else 0,
+        periods=int(usual.sum()) if usage.rows else 0,
         periods_missing=int(gone.sum()),
         changes=turned,
         timeline=_timeline(calls.sum(axis=0), known, turned, context) if usage.rows else (),
@@ -78,27 +84,12 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     return Reduced(summary, tuple(rows))
 
 
-def _fits(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[dict[str, Any]]:
-    velocity, p_value = slopes(x, y)
-    found = zip(velocity, p_value, acceleration(x, y), growth(y), strict=True)
-    return [
-        {
-            "velocity": round(float(v), 6),
-            "velocity_p_value": None if np.isnan(p) else round(float(p), 6),
-            "acceleration": round(float(a), 6),
-            "growth_rate": round(float(g), 4),
-            "periods": x.size,
-        }
-        for v, p, a, g in found
-    ]
-
-
 def _trend(
     usage: Columns,
     before: Columns,
     people: Mapping[Any, Columns],
     label: tuple[str, str] | None,
-    fit: Mapping[str, Any],
+    fit: Fit,
     context: Context,
 ) -> dict[str, Any]:
     calls, calls_before = calls_of(usage), before.sum("calls")
@@ -112,17 +103,22 @@ def _trend(
         else None
     )
     return {
-        "trend": trend_type(calls.value, fit["velocity"], fit["periods"]),
+        "trend": trend_type(
+            calls.value, fit.velocity, fit.periods, new=label is not None and context.is_new(label)
+        ),
         "calls": calls,
-        **{name: value for name, value in fit.items() if name != "periods"},
-        "change_rate": context.change_rate(calls.value, calls_before, "previous"),
+        "velocity": round(fit.velocity, 6),
+        "velocity_p_value": None if np.isnan(fit.p_value) else round(fit.p_value, 6),
+        "acceleration": round(fit.acceleration, 6),
+        "growth_rate": None if fit.growth_rate is None else round(fit.growth_rate, 4),
+        "change_rate": context.change_rate(calls.value, calls_before, "previous", label),
         "unique_users": bound(every),
         "new_users_per_week": bound(users.sum("newcomers"))
         .scaled(1 / max(context.window.days / 7, 1))
         .rounded(2),
         "retention_rate": share,
         "churn_rate": None if share is None else round(1 - share, 4),
-        "confidence_score": confidence(calls.value, fit["periods"]),
+        "confidence_score": confidence(calls.value, fit.periods),
     }
 
 
@@ -201,4 +197,5 @@ REPORT = Report(
     asks=asks,
     borrows=("usage.usage", "usage.before", "performance.moments"),
     on_request=("before", ARRIVALS),
+    firsts=True,
 )

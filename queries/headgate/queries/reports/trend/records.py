@@ -15,20 +15,23 @@ class Trend:
 
     trend: Annotated[
         str,
-        "`not enough history` under 5 whole periods with records; else tested in this order: `abandoned`"
+        "under 5 whole periods with records `new` where its first record lies in the window, else"
+        " `not enough history`; of more, tested in this order: `abandoned`"
         " (velocity <= -2 and under 5 calls), `emerging` (under 10 calls), `growing` (velocity > 0.5),"
         " `declining` (< -0.5), `stable`",
     ]
     calls: Annotated[Estimate, "uses"]
     velocity: Annotated[
-        float, "least-squares slope of calls by period, over whole periods, gaps left out"
+        float,
+        "least-squares slope of calls by period, over whole periods from its first record on, gaps left out",
     ]
     velocity_p_value: Annotated[
         float | None, "how probable a slope so far from 0 is by chance; null under 3 periods"
     ]
     acceleration: Annotated[float, "slope of the second half of the periods less that of the first"]
     growth_rate: Annotated[
-        float, "last quarter of the periods / first quarter - 1; 1 where only the last has calls"
+        float | None,
+        "last quarter of the periods / first quarter - 1; 1 where only the last has calls; null of what is `new`",
     ]
     change_rate: Annotated[
         float | None,
@@ -55,7 +58,8 @@ class Row(OfOperation, Trend):
     """One operation of one service."""
 
     calls_series: Annotated[
-        tuple[float | None, ...], "calls of each period; null where nothing at all was recorded"
+        tuple[float | None, ...],
+        "calls of each period; null where nothing at all was recorded, and before its first record",
     ]
     changed_at: Annotated[
         datetime | None, "when its calls changed their level, if they did (see `changes`)"

@@ -48,7 +48,7 @@ def changes(
     chosen: NDArray[np.bool_],
     context: Context,
 ) -> tuple[Change, ...]:
-    """Return the changes in the chosen periods, at most one a series and metric, the surest first.
+    """Return the changes in the chosen periods [series, periods], at most one a series and metric, the surest first.
 
     All series are tested, so the share of false discoveries is bounded (Benjamini and Hochberg 1995).
     """
@@ -56,7 +56,9 @@ def changes(
     found = []
     for level in levels:
         for number, label in enumerate(labels):
-            known = chosen if level.size is None else chosen & (level.size[number] > 0)
+            known = (
+                chosen[number] if level.size is None else chosen[number] & (level.size[number] > 0)
+            )
             periods = np.flatnonzero(known)
             if periods.size < LEAST_PERIODS:
                 continue

@@ -10,7 +10,7 @@ from annotated_types import Ge
 
 from headgate.queries.charts import Bars, Share, Timeline
 from headgate.queries.columns import Columns, parts
-from headgate.queries.coverage import ARRIVALS, BORROWED, anyone, coverage
+from headgate.queries.coverage import ARRIVALS, BORROWED, anyone, coverage, from_first
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import Estimate, at_least, exactly, people_total
 from headgate.queries.labels import OfOperation, OfPeriod
@@ -78,7 +78,9 @@ class Row(OfOperation, Frequency):
 
     share: Annotated[float, "its share of all calls"]
     verdict: Annotated[str, "`in use`, or `archive candidate` when last used over 168 hours ago"]
-    calls_series: Annotated[tuple[float, ...], "calls of each period"]
+    calls_series: Annotated[
+        tuple[float | None, ...], "calls of each period; null before its first record"
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
                 operation=label[1],
                 share=round(part.sum("calls") / all_calls, 4) if all_calls else 0.0,
                 verdict=verdict(found["hours_since_last_use"]),
-                calls_series=tuple(_per_period(part, context).tolist()),
+                calls_series=from_first(_per_period(part, context), context, label),
                 **found,
             )
         )
@@ -182,7 +184,7 @@ def _frequency(
     size = mean_of(said, "size")
     return {
         "calls_before": calls_before,
-        "change_rate": context.change_rate(calls.value, calls_before.value, "before"),
+        "change_rate": context.change_rate(calls.value, calls_before.value, "before", label),
         "calls_per_day": calls.scaled(1 / max(days, 1)).rounded(2),
         "calls_per_week": calls.scaled(1 / max(days / 7, 1)).rounded(2),
         "calls_per_month": calls.scaled(1 / max(days / 30, 1)).rounded(2),
@@ -296,4 +298,5 @@ REPORT = Report(
     borrows=(*BORROWS, BORROWED),
     on_request=("before", "people", ARRIVALS, *ON_REQUEST),
     rare=("attributes",),
+    firsts=True,
 )

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headgate.queries.changes import slopes
 from headgate.queries.columns import Columns, parts
 from headgate.queries.coverage import coverage
 from headgate.queries.declaration import Ask, Context, Params, SteppedParams
@@ -17,7 +16,7 @@ from headgate.queries.labels import OfOperation
 from headgate.queries.outcomes import calls_of
 from headgate.queries.periods import WEEKDAYS
 from headgate.queries.reports import forecast
-from headgate.queries.reports.trend.classes import growth, trend_type
+from headgate.queries.reports.trend.classes import fits, trend_type
 from headgate.queries.window import Window
 
 BORROWS = ("performance.moments", "performance.buckets", "anomalies.activity")
@@ -52,9 +51,15 @@ class User:
 class Trend(OfOperation):
     """Which way one operation goes; the report `trend` says more."""
 
-    trend: Annotated[str, "`growing`, `declining`, `stable`, `emerging` or `abandoned`"]
+    trend: Annotated[
+        str,
+        "`growing`, `declining`, `stable`, `emerging`, `abandoned`, `new` or `not enough history`",
+    ]
     velocity: Annotated[float, "slope of calls by period, over periods that were recorded whole"]
-    growth_rate: Annotated[float, "last quarter of these periods against the first, less 1"]
+    growth_rate: Annotated[
+        float | None,
+        "last quarter of these periods against the first, less 1; null of what is `new`",
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +115,18 @@ def _trends(columns: Mapping[str, Columns], context: Context) -> tuple[Trend, ..
         return ()
     known = coverage(columns, context, calls.sum(axis=0))
     chosen = known.whole if known.whole.sum() > 1 else ~known.missing
-    x = np.flatnonzero(chosen).astype(np.float64)
-    velocity, grown = slopes(x, calls[:, chosen])[0], growth(calls[:, chosen])
+    labels = [label for label, _ in found]
+    begun, new = [context.begun(label) for label in labels], [*map(context.is_new, labels)]
+    fitted = fits(calls, chosen & np.array(begun), np.array(new))
     made = [
         Trend(
             service=label[0],
             operation=label[1],
-            trend=trend_type(part.sum("calls"), slope, x.size),
-            velocity=round(float(slope), 6),
-            growth_rate=round(float(g), 4),
+            trend=trend_type(part.sum("calls"), fit.velocity, fit.periods, new=no_past),
+            velocity=round(fit.velocity, 6),
+            growth_rate=None if fit.growth_rate is None else round(fit.growth_rate, 4),
         )
-        for (label, part), slope, g in zip(found, velocity, grown, strict=True)
+        for (label, part), fit, no_past in zip(found, fitted, new, strict=True)
     ]
     return tuple(sorted(made, key=lambda t: (-abs(t.velocity), t.service, t.operation)))
 
