@@ -250,7 +250,7 @@ def test_batches(rows, max_days, max_bytes):
 
 
 def test_many_days():
-    """Spans and points of 120 days come in blocks of at most fifty partitions, with all their rows."""
+    """Spans and points of 120 days come in blocks of at most ten partitions, with all their rows."""
     times = [otlp_strategies.BASE_NS + day * DAY_NS for day in range(120)]
     rng = np.random.default_rng(3)
     rng.shuffle(times)
@@ -274,11 +274,11 @@ def test_many_days():
         for block in blocks:
             if block.table in PARTITION:
                 column, day = PARTITION[block.table]
-                assert len({row[column] // day for row in rows_of([block])[block.table]}) <= 50
+                assert len({row[column] // day for row in rows_of([block])[block.table]}) <= 10
         split = Counter(block.table for block in blocks)
         wanted = {"otel_traces", "events", "usage_minute", "user_hour"}
         wanted = wanted if signal is Signal.TRACES else {"otel_metrics_gauge"}
-        assert {table for table, count in split.items() if count == 3} == wanted
+        assert {table for table, count in split.items() if count == 12} == wanted
 
 
 def test_interning_survives_growth():

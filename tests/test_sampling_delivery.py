@@ -10,7 +10,7 @@ import pytest
 from native_rows import rows_of
 from sampling_traffic import BUSY, NOW, SECOND, log_request, trace_request
 
-from headgate.collector import delivery
+from headgate.collector import delivery, portion
 from headgate.collector.decisions import Decisions
 from headgate.collector.delivery import Delivery
 from headgate.collector.journal import SegmentFile
@@ -99,7 +99,7 @@ def traffic(seed=1, traces=600, logs=600):
     return [trace_request(rng, traces), log_request(rng, logs), trace_request(rng, traces // 2)]
 
 
-@pytest.mark.parametrize("inserts", range(0, 9, 2))
+@pytest.mark.parametrize("inserts", range(0, 8, 2))
 def test_killed_between_plan_and_release_the_same_rows_are_stored_once(collector, killed, inserts):
     """Whatever was inserted by then, whatever the next process samples by: what the plan has chosen is stored."""
     segment = collector.segment(traffic())
@@ -133,10 +133,22 @@ def all_events(segment):
     return rows_of(process(segment.contents[0]))["events"]
 
 
-def test_a_repeat_changes_nothing(collector):
-    """The same segment again, and a third time without its plan's marks, leaves every row as it is."""
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_repeat_changes_nothing(collector, killed, monkeypatch, count):
+    """Killed half-way, and delivered again by another policy, in one portion or several, every row stays as it was."""
     segment = collector.segment(traffic())
-    collector.deliver(segment)
+    size = sum(len(one.body) for one in segment.contents[0])
+    monkeypatch.setattr(portion, "PORTION_BYTES", size // count + 1)
+    killed(3)
+    with pytest.raises(SystemExit):
+        collector.deliver(segment)
+    plan, done = read_plan(segment.file.plan_path)
+    assert done == 3
+    decisions = Decisions.from_bytes(plan.sampling)
+    assert len(decisions.parts) == len(portion.portions(segment.contents[0]))
+    assert (len(decisions.parts) > 1) == (count > 1)
+    killed(10**9)
+    collector.deliver(segment, Policy())
     before = collector.rows()
     for _ in range(2):
         collector.deliver(segment, Policy())

@@ -19,6 +19,7 @@ from headgate.collector.errors import Permanent, Retryable
 from headgate.collector.ledger import Entry, ledger_block, minute_of
 from headgate.collector.plan import Plan, code_version, mark_inserted, read_plan, write_plan
 from headgate.collector.policy import Policy
+from headgate.collector.portion import joined, portions
 from headgate.collector.process import Processed, Request, process_sampled
 from headgate.collector.rules import Rules
 from headgate.collector.sample import NotChosen, Sampling
@@ -124,9 +125,11 @@ class Delivery:
     ) -> Delivered:
         planned = read_plan(segment.file.plan_path)
         attempt = self._begin(segment, planned and planned[0])
-        blocks: list[tuple[str, Block]] = []
-        for name, made in self._parts(segment.file.id, requests, entries, attempt):
-            blocks += [(f"{name}/{b.table}/{number}", b) for number, b in enumerate(made)]
+        made: list[Block] = []
+        for number, some in enumerate(portions(requests)):
+            name = f"{segment.file.id}-{number}" if number else segment.file.id
+            made += self._process_all(name, some, () if number else entries, attempt)
+        blocks = [(f"{segment.file.id}/{b.table}/{n}", b) for n, b in enumerate(joined(made))]
         done = self._plan(segment, planned, [(token, b.rows) for token, b in blocks], attempt)
         for token, block in blocks[done:]:
             self._insert(token, block, attempt.delivered)
@@ -176,9 +179,9 @@ class Delivery:
             self._sampler.advance(attempt.states)
         return planned[1] if planned else 0
 
-    def _parts(
+    def _process_all(
         self, name: str, requests: Sequence[Request], entries: Sequence[Entry], attempt: Attempt
-    ) -> Iterator[tuple[str, list[Block]]]:
+    ) -> list[Block]:
         """Process the requests together; where that fails, halve them until the request at fault stands alone."""
         try:
             processed = self._process(name, requests, entries, attempt)
@@ -188,16 +191,15 @@ class Delivery:
             log.exception("cannot process %d requests of segment %s", len(requests), name)
             if len(requests) > 1:
                 middle = len(requests) // 2
-                yield from self._parts(f"{name}a", requests[:middle], entries, attempt)
-                yield from self._parts(f"{name}b", requests[middle:], (), attempt)
-                return
+                first = self._process_all(f"{name}a", requests[:middle], entries, attempt)
+                return first + self._process_all(f"{name}b", requests[middle:], (), attempt)
             lost = [self._put_aside(name, request, attempt.delivered) for request in requests]
             processed = self._process(name, (), [*entries, *lost], attempt)
         attempt.delivered.sampled_out.update(processed.sampled_out)
         if processed.chosen is not None:
             attempt.chosen[name] = processed.chosen
         attempt.states = processed.states or attempt.states
-        yield name, processed.blocks
+        return processed.blocks
 
     def _process(
         self, name: str, requests: Sequence[Request], entries: Sequence[Entry], attempt: Attempt

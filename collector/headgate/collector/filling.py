@@ -58,8 +58,8 @@ class Filling:
 
     @property
     def full(self) -> bool:
-        """Return whether it is to be sealed for its size, so early that memory never holds but one segment."""
-        most_bytes = min(self._limits.segment_bytes, self._limits.memory_bytes // 7)
+        """Return whether it is to be sealed for its size, so early that two leave room for requests to come."""
+        most_bytes = min(self._limits.segment_bytes, self._limits.memory_bytes * 2 // 7)
         return self.size >= most_bytes or self._items >= self._limits.segment_items
 
     @property

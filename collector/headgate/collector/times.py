@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from headgate.collector.rules import Rules
 
 NS_PER_SECOND = 1_000_000_000
+MOST_DAYS = 10
+"""Days in a block: a fifth of what an insert may have, since blocks are inserted together."""
 _MAX_INT64 = np.uint64(2**63 - 1)
 
 
@@ -58,12 +60,15 @@ def seconds(time_ns: NDArray[np.int64], unit_s: int) -> NDArray[np.uint32]:
 
 
 def batches_by_day(
-    time_ns: NDArray[np.int64], size: NDArray[Any], max_days: int = 50, max_bytes: int = 64 << 20
+    time_ns: NDArray[np.int64],
+    size: NDArray[Any],
+    max_days: int = MOST_DAYS,
+    max_bytes: int = 64 << 20,
 ) -> list[NDArray[np.int64] | None]:
     """Return row numbers block by block, so that no block has too many partitions or bytes; None means all rows.
 
-    A block is inserted as one part a day, and the deduplication window counts parts; more than 100 partitions in a
-    block is an error that no retry heals. `size` is each row's size in bytes, about.
+    A block is inserted as one part a day, and the deduplication window counts parts; more than 100 partitions in an
+    insert is an error that no retry heals. `size` is each row's size in bytes, about.
     """
     day = time_ns // (86400 * NS_PER_SECOND)
     total = int(size.sum())

@@ -1,5 +1,5 @@
--- What sampling did: one row a segment and signal ('traces', 'logs'; unnamed records only), and for 'events' one a segment
--- and stretch of event time. Time to TimeEnd is when the rows arrived; Collector names the sampler.
+-- What sampling did: one row a signal ('traces', 'logs'; unnamed records only) and portion of a segment, and for 'events'
+-- one a portion and stretch of event time. Time to TimeEnd is when the rows arrived; Collector names the sampler.
 -- Low, High, Rate and RowsBudget are the law in force (requests a minute, probability, rows a minute), this collector's share
 -- of it: one of Collectors. WindowRequests and WindowRows are what the last 60 seconds counted, Probability is what the law
 -- makes of them, Cap the fair share of a stratum in requests a minute (infinite: everything is kept), LeastProbability
