@@ -322,6 +322,7 @@ These never become a request; they are answered and the connection is closed. Th
 | a body that does not arrive within `receive_s` | 503 with Retry-After, then closed | `CANCELLED`; of 48, after 2 s |
 | a client that breaks off half-way | nothing is taken, nothing counted | counted as one over the limit, which gRPC \
 does not tell apart, unless its deadline has passed |
+| a client that reads no answers | read no further; cut off when idle, `receive_s` later | HTTP/2 flow control |
 | an idle connection | closed after 75 s | closed after 10 min; pinged each minute |
 | more than 4096 connections | new ones are closed | likewise; 256 calls each, 32 on their way |
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -248,6 +249,39 @@ def test_an_upgrade_in_chunks_is_refused(into):
             return (await answer(reader))[0]
 
     assert asyncio.run(exchange()) == 400
+
+
+MOST_SENT = 32 << 20
+
+
+async def send_until_cut_off(silent: socket.socket) -> int:
+    """Send requests as fast as they are taken; return how many bytes that were when the other side ended it."""
+    requests = 1000 * (HEAD.replace(b"protobuf", b"y") + b"\r\n")
+    sent = 0
+    try:
+        for _ in range(400):
+            with contextlib.suppress(BlockingIOError):
+                while sent < MOST_SENT:
+                    sent += silent.send(requests[sent % len(requests) :])
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0.1)
+    except ConnectionError:
+        return sent
+    raise AssertionError("the connection was never ended")
+
+
+def test_who_never_reads_is_not_read_and_does_not_stay(into):
+    """Answers are kept for it up to a limit; it may be idle no longer than others, and is then cut off."""
+
+    async def exchange() -> int:
+        async with serving(Anyone(into), 262_144, receive_s=0.1, keep_alive_s=3) as (_, writer):
+            with socket.socket() as silent:
+                silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                silent.connect(writer.get_extra_info("peername"))
+                silent.setblocking(False)
+                return await send_until_cut_off(silent)
+
+    assert 0 < asyncio.run(exchange()) < MOST_SENT
 
 
 def test_idle_connections_end(into):

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 READ_BYTES = 256 << 10
 _MOST_UNANSWERED = 16
 _LATER_S = 5.0
-# Bytes of a chunk of one byte.
-_CHUNK_OVERHEAD = 6
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -60,10 +58,12 @@ class Connection(asyncio.BufferedProtocol):
         self._direct = False  # into its own space
         self._in_head = True
         self._head_bytes = self._fed_bytes = 0
+        self._unread = False  # are answers beyond what is buffered
         self._last = False  # no request is read any more
         self._ending = False  # nor anything else, or answered after what is unanswered
         self._owed_s: float | None = None  # since when the client owes us bytes
         self._idle_s = 0.0
+        self._closed_s: float | None = None  # since when the client need only read its answers
 
     # What the transport calls.
 
@@ -115,11 +115,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Read nothing more from a client that does not read its answers."""
+        self._unread = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read on."""
-        self._transport.resume_reading()
+        self._unread = False
+        if not self._ending:
+            self._transport.resume_reading()
 
     # Framing.
 
@@ -163,16 +166,9 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(not_http(400, "the request is not valid HTTP"))
         if self._in_head and self._head_bytes > HEAD_BYTES:
             self._refuse_head()
-        elif self._exchange is not None and self._wasteful(self._exchange):
+        elif self._exchange is not None and self._exchange.is_wasteful(self._fed_bytes):
             self._refuse(not_http(400, "the chunks have more around them than in them"))
         return stop
-
-    def _wasteful(self, exchange: Exchange) -> bool:
-        """Return whether a body of unknown length has more bytes around it than chunks need: endless trailers."""
-        return (
-            exchange.length < 0
-            and self._fed_bytes > _CHUNK_OVERHEAD * exchange.filled + 2 * HEAD_BYTES
-        )
 
     # What the parser calls.
 
@@ -201,11 +197,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._in_head = False
         # What came so far may be body in part: only where it is much, the headers are added up.
-        if self._head_bytes > HEAD_BYTES:
-            size = len(exchange.url) + sum(len(n) + len(v) for n, v in exchange.headers)
-            if size > HEAD_BYTES:
-                self._refuse_head()
-                return
+        if self._head_bytes > HEAD_BYTES and exchange.head_size > HEAD_BYTES:
+            self._refuse_head()
+            return
         chunked = any(name == b"transfer-encoding" for name, _ in exchange.headers)
         if chunked and self._parser.should_upgrade():
             self._refuse(not_http(400, "a request for an upgrade must announce its length"))
@@ -249,11 +243,12 @@ class Connection(asyncio.BufferedProtocol):
                 self._close()
                 return
             self._idle_s = self._service.loop.time()
-            if not self._ending:
+            if not (self._unread or self._ending):
                 self._transport.resume_reading()
 
     def _close(self) -> None:
         self._ending = True
+        self._closed_s = self._closed_s or self._service.loop.time()
         self._transport.close()
 
     def _refuse_head(self) -> None:
@@ -274,15 +269,13 @@ class Connection(asyncio.BufferedProtocol):
             exchange.answer = answer
         self._answer()
 
-    # What the server calls.
-
     def shutdown(self) -> None:
         """Answer what was asked, and close."""
-        if not self._unanswered:
+        if self._unanswered:
+            self._unanswered[-1].keep_alive = False
+            self._last = self._unanswered[-1].complete
+        else:
             self._close()
-            return
-        self._unanswered[-1].keep_alive = False
-        self._last = self._unanswered[-1].complete
 
     def stop(self) -> None:
         """Answer what is unanswered: the collector is stopping. Then close."""
@@ -292,9 +285,12 @@ class Connection(asyncio.BufferedProtocol):
         self._close()
 
     def look(self, now_s: float, receive_s: float, keep_alive_s: float) -> None:
-        """Refuse what takes longer than `receive_s` to arrive, and close what is idle for `keep_alive_s`."""
+        """Refuse what does not arrive in `receive_s`, close what is idle for `keep_alive_s`, cut off non-readers."""
         owed_s, exchange = self._owed_s, self._exchange
-        if owed_s is None:
+        if self._closed_s is not None:
+            if now_s - self._closed_s > receive_s:
+                self._transport.abort()
+        elif owed_s is None:
             if not self._unanswered and now_s - self._idle_s > keep_alive_s:
                 self._close()
         elif now_s - owed_s > receive_s + (0 if self._in_head else _LATER_S):

@@ -18,6 +18,7 @@ from headgate.collector.errors import (
     Unsupported,
 )
 from headgate.collector.http_answer import JSON, PROTOBUF, Answer, failed, refused, taken
+from headgate.collector.http_protocol import HEAD_BYTES
 from headgate.collector.receive import Received, content_encoding
 from headgate.collector.signals import Signal
 
@@ -37,6 +38,8 @@ _KINDS = (PROTOBUF, JSON)
 _PLAIN = ("", "identity")
 # What takes less time than handing it to a thread and back: checking and compressing 256 KiB takes about as long.
 _SMALL = 256 << 10
+# Bytes of a chunk of one byte.
+_CHUNK_OVERHEAD = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,15 @@ class Exchange:
         self._encoding = ""
         self._authorization = b""
         self._body: bytes | bytearray = b""
+
+    @property
+    def head_size(self) -> int:
+        """How many bytes target and headers have."""
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def is_wasteful(self, fed: int) -> bool:
+        """Return whether so many bytes are more than the chunks of a body need: endless trailers, say."""
+        return self.length < 0 and fed > _CHUNK_OVERHEAD * self.filled + 2 * HEAD_BYTES
 
     def begin(self) -> None:
         """Look at the headers: find the sender and make room, or refuse."""
