@@ -21,8 +21,10 @@ import pypdf
 import pytest
 
 from headgate.queries import ReportError, entry, names, run
+from headgate.queries.charts import Flow, Gauge, HeatMap
 from headgate.queries.declaration import described
 from headgate.queries.render import FORMATS, render
+from headgate.queries.render.channels import word
 from headgate.queries.render.vega import drawings
 from headgate.queries.render.workbook import as_workbook, sheet_of
 from headgate.store import embedded_store, migrate
@@ -151,6 +153,49 @@ def test_a_workbook_has_every_number(documents, name: str) -> None:
 def flat(record: dict[str, Any], field: str) -> list[Any]:
     found = record.get("uncertainty", {}).get(field)
     return [record[field], *([found["low"], found["high"]] if found else [])]
+
+
+@REPORTS
+def test_a_workbook_shows_what_excel_has_no_chart_for(documents, name: str) -> None:
+    """Heat maps and flows are grids with every value and a scale of colours; gauges say their bands and the value."""
+    document = documents[name]
+    book = openpyxl.load_workbook(io.BytesIO(render(document, "xlsx")))
+    summary, charts = document["summary"], entry(name).report.charts
+    for chart in charts:
+        if not isinstance(chart, HeatMap | Flow):
+            continue
+        records = [r for r in table_of(document, chart.table) if r[chart.value] is not None]
+        if not any(record[chart.value] for record in records):
+            assert chart.title not in book.sheetnames
+            continue
+        sheet = book[chart.title]
+        heads = [cell.value for cell in sheet[1]][1:]
+        lines = list(sheet.iter_rows(min_row=2, max_row=sheet.max_row - 2, values_only=True))
+        found = sorted(v for line in lines for v in line[1:] if v is not None)
+        assert found == pytest.approx(sorted(record[chart.value] for record in records))
+        across, down = (
+            (chart.x, chart.y) if isinstance(chart, HeatMap) else (chart.target, chart.source)
+        )
+        values = {
+            (line[0], head): value
+            for line in lines
+            for head, value in zip(heads, line[1:], strict=True)
+        }
+        for record in records:
+            place = word(down, record[down]), word(across, record[across])
+            assert values[place] == pytest.approx(record[chart.value])
+        (colored,) = sheet.conditional_formatting
+        assert colored.rules[0].type == "colorScale"
+    gauges = [c for c in charts if isinstance(c, Gauge) and summary[c.value] is not None]
+    assert ("gauges" in book.sheetnames) == bool(gauges)
+    if gauges:
+        sheet = book["gauges"]
+        assert len(sheet._charts) == len(gauges)
+        told = {row[0]: row[1:3] for row in sheet.iter_rows(values_only=True)}
+        assert told["reached"][1] + told["left"][1] == told["not shown"][1]
+        assert told["reached"][1] == pytest.approx(
+            min(max(summary[gauges[-1].value], gauges[-1].low), gauges[-1].high) - gauges[-1].low
+        )
 
 
 def test_text_stays_text_in_a_workbook(documents) -> None:

@@ -19,7 +19,7 @@ _MEANING = (
     (("fail", "error", "alert", "detractor", "churn"), BAD),
 )
 _BANDS = {
-    "good": GOOD, "excellent": GOOD, "attention": SLOW, "bad": BAD, "poor": BAD, "critical": BAD,
+    "good": GOOD, "excellent": GOOD, "attention": SLOW, "bad": BAD, "poor": BAD, "low": BAD, "critical": BAD,
 }  # fmt: skip
 _NEUTRAL = "#8a94a3"
 _VERDICTS = {

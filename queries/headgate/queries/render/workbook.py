@@ -1,5 +1,6 @@
 """An answer as an Excel workbook: one sheet a table, numbers as numbers, frozen headers, native charts.
 
+Heat maps, flows and gauges have sheets of their own (`headgate.queries.render.grids`).
 Every field of the records is there, in the units of its name; durations stay milliseconds, shares are formatted as
 per cent, times are dates by the clock of the time zone asked for. An estimate is followed by the ends of its interval.
 A table longer than Excel's 1 048 576 rows goes on in a further sheet.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from headgate.queries.catalog import entry
 from headgate.queries.charts import Bars, Chart, Histogram, Scatter, Share, Timeline
 from headgate.queries.declaration import described
+from headgate.queries.render.grids import added_sheet, write_grids
 from headgate.queries.render.sections import sections
 from headgate.queries.render.tables import SUMMARY, chosen, tables_of
 from headgate.queries.render.wording import title
@@ -48,6 +50,7 @@ def as_workbook(*documents: Mapping[str, Any]) -> bytes:
             *(n for n in tables_of(document["report"]) if n not in (*shown, SUMMARY)),
         ]:
             sheets.table(name)
+        sheets.grids()
     book.close()
     return out.getvalue()
 
@@ -88,7 +91,7 @@ class _Sheets:
     def overview(self) -> None:
         """Write what the answer is of, and the numbers of the summary."""
         parts, summary = sections(self._document), self._document["summary"]
-        sheet = self._book.add_worksheet(f"summary{self._mark}")
+        sheet = added_sheet(self._book, f"summary{self._mark}")
         sheet.hide_gridlines(2)
         sheet.set_column(0, 0, 30)
         sheet.set_column(1, 3, 18)
@@ -107,7 +110,7 @@ class _Sheets:
             if isinstance(value, list):
                 continue
             row += 1
-            sheet.write_string(row, 0, title(name))
+            sheet.write_string(row, 0, _unit(name))
             self._cell(sheet, row, 1, name, value)
             for column, end in ((2, "low"), (3, "high")):
                 self._cell(sheet, row, column, name, uncertain.get(name, {}).get(end))
@@ -123,12 +126,18 @@ class _Sheets:
         label = sheet_of(self._document["report"], name) + self._mark
         for number, start in enumerate(range(0, max(len(rows), 1), MOST_ROWS), 1):
             part = rows[start : start + MOST_ROWS]
-            sheet = self._book.add_worksheet(label if number == 1 else f"{label} {number}")
+            sheet = added_sheet(self._book, label if number == 1 else f"{label} {number}")
             self._write(sheet, part, columns)
             if number == 1 and part:
                 self._draw(
                     sheet, [c for c in self._report.charts if c.table == name], columns, part
                 )
+
+    def grids(self) -> None:
+        """Write what Excel can only show as coloured cells, and the gauges."""
+        write_grids(
+            self._book, self._document, self._report.charts, self._mark, self._formats, _format
+        )
 
     def _write(
         self,
