@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from usage_series import NOW, activity, answered, week_shape
 
+from headgate.queries import run
 from headgate.queries.columns import Columns
 from headgate.queries.window import Window
+
+if TYPE_CHECKING:
+    from headgate.store import Store
 
 DAY = Window(NOW - timedelta(days=1), NOW)
 LEARNT = NOW - timedelta(days=57)  # a Thursday
@@ -85,6 +90,63 @@ def test_little_data_and_constants() -> None:
     same = answered("seasonality", activity(np.full((1, HOURS), 9), LEARNT), LEARNT, DAY)
     assert same["rows"][0]["daily_strength"] is None
     assert same["summary"]["cycles"] == []
+
+
+def test_years_are_looked_at_by_the_day() -> None:
+    """Five years of days: a shop of weekends and Decembers is weekly and yearly, noise neither, by direct counting."""
+    random = np.random.default_rng(6)
+    since = datetime(2022, 1, 1, tzinfo=UTC)
+    until = datetime(2026, 11, 20, tzinfo=UTC)
+    at = [since + timedelta(days=n) for n in range((until - since).days)]
+    december = np.array([2.0 if day.month == 12 else 1.0 for day in at])
+    weekend = np.array([1.5 if day.weekday() >= 5 else 1.0 for day in at])
+    calls = np.vstack([random.poisson(200 * december * weekend), random.poisson(90, len(at))])
+    rows = activity(calls, since, step_s=86400)
+    window = Window(until - timedelta(days=300), until)
+    answer = answered("seasonality", rows, since, window)
+    shop, noise = answer["rows"]
+    summary = answer["summary"]
+    assert (summary["step"], summary["hours"], summary["profile"]) == ("day", [], [])
+    assert summary["learnt_periods"] == len(at)
+    assert shop["verdict"] == summary["verdict"] == "weekly and yearly"
+    assert (shop["peak_month"], shop["peak_hour"], shop["daily_strength"]) == (12, None, None)
+    assert shop["peak_weekday"] in {"saturday", "sunday"}
+    assert min(shop["weekly_strength"], shop["yearly_strength"]) > 0.8
+    assert noise["verdict"] == "none"
+    assert 7 * 24 in {cycle["hours"] for cycle in summary["cycles"]}
+    every = calls.sum(axis=0)
+    for month in summary["months"]:
+        mine = [n for n, day in zip(every, at, strict=True) if day.month == month["month"]]
+        assert month["mean_calls"] == pytest.approx(np.mean(mine), abs=1e-3)
+    for weekday in summary["weekdays"]:
+        mine = [
+            n for n, day in zip(every, at, strict=True) if f"{day:%A}".lower() == weekday["weekday"]
+        ]
+        assert weekday["mean_calls"] == pytest.approx(np.mean(mine), abs=0.01)
+    # Under three years nothing is said of a year; under twelve months no month is the first.
+    begun = datetime(2026, 3, 1, tzinfo=UTC)
+    known = rows.chosen(rows["period_s"] >= begun.timestamp())
+    window = Window(until - timedelta(days=100), until)
+    short = answered("seasonality", known, begun, window)["summary"]
+    assert (short["yearly_strength"], short["yearly_p_value"], short["peak_month"]) == (
+        None,
+        None,
+        None,
+    )
+
+
+def test_a_window_beyond_hours_is_answered(store: Store) -> None:
+    """Where hours are not kept for so long days answer, two years of them too, without being asked to."""
+    store.client().command(
+        "INSERT INTO usage_day (Time, ServiceName, Operation, Kind, Entry, Outcome, Calls, CallsAdjusted)"
+        " SELECT toDateTime('2025-01-01 00:00:00', 'UTC') + 86400 * number AS t, 'shop', 'buy', 'Server', true, 'ok',"
+        " if(toDayOfWeek(t) > 5, 90, 30) AS n, n FROM numbers(688)"
+    )
+    for since in ("100d", "650d"):
+        summary = run("seasonality", store, now=NOW, since=since).summary
+        assert (summary.step, summary.verdict) == ("day", "weekly"), since
+        weekdays = {day.weekday: day.mean_calls for day in summary.weekdays}
+        assert (weekdays["sunday"], weekdays["monday"]) == (90, 30)
 
 
 def test_rows_come_in_any_order_and_in_parts() -> None:

@@ -6,7 +6,7 @@ A period counts if it lies within the window, something was in use before or in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -87,22 +87,15 @@ class Grid:
 
 def ask(params: Any, window: Window, learn_days: float) -> Mapping[str, Ask]:
     """Return the question for what is learnt from: the window and the days before it."""
-    since = window.since - timedelta(days=learn_days)
-    if _step(params, window, learn_days) != params.step:
-        return {LABEL: Ask(Window(since, window.until), replace(params, step="day"), ("activity",))}
-    if params.step == "hour" and window.until - since > HOURS_KEPT:
-        raise ReportError(
-            f"hours are kept for {HOURS_KEPT.days} days, which the window and learn_days exceed;"
-            " ask for a shorter window"
-        )
-    return {LABEL: Ask(Window(since, window.until), params, ("activity",))}
+    learnt = Window(window.since - timedelta(days=learn_days), window.until)
+    step = _step(params, window, learn_days)
+    return {LABEL: Ask(learnt, replace(params, step=step), ("activity",))}
 
 
 def _step(params: Any, window: Window, learn_days: float) -> str:
-    """Return the step asked for, days where that is a parameter and hours are not kept for so long."""
+    """Return the step: days where they are asked for, and where hours are not kept for so long."""
     long = window.until - window.since + timedelta(days=learn_days) > HOURS_KEPT
-    has_step = any(field.name == "step" for field in fields(params))
-    return "day" if long and has_step else str(params.step)
+    return "day" if long or params.step == "day" else "hour"
 
 
 def gridded(columns: Mapping[str, Columns], context: Context, most: int) -> Grid:

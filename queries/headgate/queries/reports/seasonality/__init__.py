@@ -1,19 +1,26 @@
 """Seasonality: which cycles usage follows, how strongly, and when its peaks are (REQ-TRD-09, -10)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from headgate.queries.charts import Bars, HeatMap, Timeline
 from headgate.queries.columns import Columns
-from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
+from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import Estimate
-from headgate.queries.labels import OfOperation
 from headgate.queries.periods import WEEKDAYS
+from headgate.queries.reports.seasonality.records import (
+    Cell,
+    Cycle,
+    Hour,
+    Month,
+    Row,
+    SeasonalityParams,
+    Summary,
+    Weekday,
+)
 from headgate.queries.series.cycles import cycles, rotation_test, strength
 from headgate.queries.series.grid import EVERYTHING, Grid, ask, calls_by_operation, gridded
 from headgate.queries.significance import holm
@@ -21,142 +28,69 @@ from headgate.queries.window import Window
 
 Floats = NDArray[np.float64]
 SIGNIFICANT, LEAST_STRENGTH = 0.05, 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeasonalityParams(Params):
-    """How much of the past is looked at."""
-
-    learn_days: Annotated[float, "days before the window that are looked at too", Gt(0), Le(85)] = (
-        28.0
-    )
-    limit: Annotated[int, "at most this many operations, the most used", Ge(1)] = 50
-
-    @property
-    def step(self) -> str:
-        """Cycles are looked for in hours."""
-        return "hour"
-
-
-@dataclass(frozen=True, slots=True)
-class Seasons:
-    """Which cycles there are; the same numbers for one operation and for all."""
-
-    verdict: Annotated[
-        str,
-        "`daily and weekly`, `daily`, `weekly`, `none`: significant, and a tenth of the variation or more;"
-        " `too little data` under 4 days",
-    ]
-    calls: Annotated[Estimate, "uses in the window"]
-    daily_strength: Annotated[
-        float | None, "share of the variation around the trend that is the cycle of a day, 0 to 1"
-    ]
-    daily_p_value: Annotated[
-        float | None, "of agreeing so well by chance, by rotating days; corrected over operations"
-    ]
-    weekly_strength: Annotated[float | None, "the same of the days of a week"]
-    weekly_p_value: Annotated[
-        float | None, "by rotating weeks, corrected; null under 4 whole weeks"
-    ]
-    peak_hour: Annotated[int | None, "the local hour of the day with most uses"]
-    peak_weekday: Annotated[str | None, "the day of the week with most uses"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row(OfOperation, Seasons):
-    """One operation of one service."""
-
-    day_series: Annotated[tuple[float | None, ...], "mean uses in each local hour of the day"]
-
-
-@dataclass(frozen=True, slots=True)
-class Cycle:
-    """A cycle that was found, whatever its length."""
-
-    hours: Annotated[int, "its length"]
-    share: Annotated[float, "share of the variation around a straight line at that frequency"]
-    p_value: Annotated[float, "of such a peak of the periodogram in red noise"]
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One hour of the week."""
-
-    weekday: Annotated[str, "day of the week"]
-    hour: Annotated[int, "local hour"]
-    mean_calls: Annotated[float | None, "mean uses in it; null where it was never seen"]
-
-
-@dataclass(frozen=True, slots=True)
-class Hour:
-    """One hour of the day."""
-
-    hour: Annotated[int, "local hour"]
-    mean_calls: Annotated[float | None, "mean uses in it"]
-
-
-@dataclass(frozen=True, slots=True)
-class Weekday:
-    """One day of the week."""
-
-    weekday: Annotated[str, "day of the week"]
-    mean_calls: Annotated[float | None, "mean uses on it"]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary(Seasons):
-    """Everything together."""
-
-    learnt_periods: Annotated[int, "hours that were looked at, gaps left out"]
-    cycles: Annotated[tuple[Cycle, ...], "cycles of any length, strongest first"]
-    hours: Annotated[tuple[Hour, ...], "the day"]
-    weekdays: Annotated[tuple[Weekday, ...], "the week"]
-    profile: Annotated[tuple[Cell, ...], "every hour of the week"]
+_NO_PROFILES: dict[str, Any] = dict.fromkeys(("hours", "weekdays", "profile", "months"), ())
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Measure the cycles of every series; rows by strength, most first."""
     counted = calls_by_operation(columns["activity"])
     grid = gridded(columns, context, context.params.limit)
+    hourly = grid.periods.step == "hour"
     found = _seasons(grid, counted, context.params.week_start)
     rows = [
         Row(
             service=label[0],
             operation=label[1],
-            day_series=tuple(_by(grid, n, grid.hour_of_day, 24)),
+            day_series=tuple(_by(grid, n, grid.hour_of_day, 24)) if hourly else (),
             **found[n],
         )
         for n, label in enumerate(grid.labels)
         if n and label in counted
     ]
-    rows.sort(key=lambda r: (-(r.daily_strength or 0), -r.calls.value, r.service, r.operation))
+    rows.sort(key=lambda r: (-_strongest(r), -r.calls.value, r.service, r.operation))
     roots = 2 * np.sqrt(grid.calls[0] + 3 / 8)
     begun = np.flatnonzero(grid.counts)
     seen = roots[begun[0] : begun[-1] + 1] if begun.size else np.empty(0)
-    names = _weekdays(context.params.week_start)
-    by_week = _by(grid, 0, grid.hour_of_week, 168)
-    by_hour, by_day = _by(grid, 0, grid.hour_of_day, 24), _by(grid, 0, grid.hour_of_week // 24, 7)
+    hours = 1 if hourly else 24
     summary = Summary(
         **found[0],
+        step=grid.periods.step,
         learnt_periods=begun.size,
         cycles=tuple(
-            Cycle(c.length, round(c.share, 4), float(f"{c.p_value:.3g}")) for c in cycles(seen)
+            Cycle(hours * c.length, round(c.share, 4), float(f"{c.p_value:.3g}"))
+            for c in cycles(seen)
         ),
-        hours=tuple(Hour(h, by_hour[h]) for h in range(24) if begun.size),
-        weekdays=tuple(
-            Weekday(day, None if mean is None else round(mean * 24, 2))
+        **(_profiles(grid, context.params.week_start) if begun.size else _NO_PROFILES),
+    )
+    return Reduced(summary, tuple(rows))
+
+
+def _strongest(row: Row) -> float:
+    """Return the strength that rows are ordered by: of hours that of the day, of days that of the week."""
+    found = row.weekly_strength if row.daily_strength is None else row.daily_strength
+    return found or 0.0
+
+
+def _profiles(grid: Grid, week_start: str) -> dict[str, Any]:
+    """Return the means of everything by hour, weekday, hour of the week, and, of days, by month."""
+    hourly, names = grid.periods.step == "hour", _weekdays(week_start)
+    by_week, by_day = _by(grid, 0, grid.hour_of_week, 168), _by(grid, 0, grid.hour_of_week // 24, 7)
+    by_hour, by_month = _by(grid, 0, grid.hour_of_day, 24), _by(grid, 0, _months(grid)[1], 12)
+    return {
+        "hours": tuple(Hour(h, by_hour[h]) for h in range(24) if hourly),
+        "weekdays": tuple(
+            Weekday(day, None if mean is None else round(mean * (24 if hourly else 1), 2))
             for day in names
-            if begun.size
             for mean in [by_day[WEEKDAYS.index(day)]]
         ),
-        profile=tuple(
+        "profile": tuple(
             Cell(day, h, by_week[24 * WEEKDAYS.index(day) + h])
             for day in names
             for h in range(24)
-            if begun.size
+            if hourly
         ),
-    )
-    return Reduced(summary, tuple(rows))
+        "months": tuple(Month(m + 1, by_month[m]) for m in range(12) if not hourly),
+    }
 
 
 def _weekdays(start: str) -> tuple[str, ...]:
@@ -176,41 +110,65 @@ def _seasons(
     grid: Grid, counted: Mapping[tuple[str, str], Estimate], week_start: str
 ) -> list[dict[str, Any]]:
     roots = 2 * np.sqrt(grid.calls + 3 / 8)
+    hourly, unknown = grid.periods.step == "hour", np.full(len(roots), np.nan)
     day, days = _days(grid)
-    by_hour = _table(roots, day * 24 + grid.hour_of_day, days * 24).reshape(len(roots), days, 24)
-    with np.errstate(invalid="ignore"):
-        by_day = np.where(np.isnan(by_hour).sum(axis=2) <= 1, _mean(by_hour), np.nan)
+    if hourly:
+        by_hour = _table(roots, day * 24 + grid.hour_of_day, days * 24).reshape(-1, days, 24)
+        with np.errstate(invalid="ignore"):
+            by_day = np.where(np.isnan(by_hour).sum(axis=2) <= 1, _mean(by_hour), np.nan)
+        daily, daily_p = strength(roots, grid.hour_of_day, 24), holm(rotation_test(by_hour))
+        yearly = yearly_p = unknown
+    else:
+        by_day = _table(roots, day, days)
+        daily = daily_p = unknown
+        yearly, yearly_p = _yearly(roots, grid)
     weekday = np.zeros(days, np.int64)
     weekday[day] = grid.hour_of_week // 24
     weekday = (weekday - WEEKDAYS.index(week_start)) % 7
     first = int((-weekday[0]) % 7)
-    weeks = (days - first) // 7
+    weeks = max((days - first) // 7, 0)
     by_week = by_day[:, first : first + 7 * weeks].reshape(len(roots), weeks, 7)
-    daily, weekly = strength(roots, grid.hour_of_day, 24), strength(by_day, weekday, 7)
-    daily_p, weekly_p = holm(rotation_test(by_hour)), holm(rotation_test(by_week))
+    weekly, weekly_p = strength(by_day, weekday, 7), holm(rotation_test(by_week))
+    named = (
+        ("daily", daily, daily_p),
+        ("weekly", weekly, weekly_p),
+        ("yearly", yearly, yearly_p),
+    )
     found = []
     for n, label in enumerate(grid.labels):
-        hours = _by(grid, n, grid.hour_of_day, 24)
+        hours, months = _by(grid, n, grid.hour_of_day, 24), _by(grid, n, _months(grid)[1], 12)
         week = _by(grid, n, grid.hour_of_week // 24, 7)
-        cyclic = [
-            name
-            for name, p, s in (("daily", daily_p[n], daily[n]), ("weekly", weekly_p[n], weekly[n]))
-            if p <= SIGNIFICANT and s >= LEAST_STRENGTH
-        ]
-        judged = not np.isnan(daily_p[n])
+        cyclic = [name for name, s, p in named if p[n] <= SIGNIFICANT and s[n] >= LEAST_STRENGTH]
+        judged = not np.isnan((daily_p if hourly else weekly_p)[n])
+        top = _top(months)
         found.append(
             {
                 "verdict": " and ".join(cyclic) or ("none" if judged else "too little data"),
                 "calls": counted.get(label, counted[EVERYTHING]),
-                "daily_strength": _number(daily[n]),
-                "daily_p_value": _number(daily_p[n]),
-                "weekly_strength": _number(weekly[n]),
-                "weekly_p_value": _number(weekly_p[n]),
-                "peak_hour": _top(hours),
-                "peak_weekday": None if (top := _top(week)) is None else WEEKDAYS[top],
+                **{f"{name}_strength": _number(s[n]) for name, s, _ in named},
+                **{f"{name}_p_value": _number(p[n]) for name, _, p in named},
+                "peak_hour": _top(hours) if hourly else None,
+                "peak_weekday": None if (best := _top(week)) is None else WEEKDAYS[best],
+                "peak_month": None if top is None or None in months else top + 1,
             }
         )
     return found
+
+
+def _yearly(roots: Floats, grid: Grid) -> tuple[Floats, Floats]:
+    """Return the strength of the cycle of months, and its probability by chance, of a grid of days."""
+    year, month = _months(grid)
+    years = int(year[-1]) + 1
+    by_month = _table(roots, year * 12 + month, years * 12)
+    p = holm(rotation_test(by_month.reshape(len(roots), years, 12)))
+    return strength(by_month, np.arange(years * 12) % 12, 12), p
+
+
+def _months(grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the number of the local year of each period, from 0, and its month, 0 to 11."""
+    local = [edge.astimezone(grid.periods.zone) for edge in grid.periods.edges[:-1]]
+    year = np.array([at.year for at in local], np.int64)
+    return year - year[0], np.array([at.month - 1 for at in local], np.int64)
 
 
 def _days(grid: Grid) -> tuple[NDArray[np.int64], int]:
@@ -264,9 +222,12 @@ REPORT = Report(
             "weekly_strength",
             "day_series",
             "peak_hour",
+            "yearly_strength",
+            "peak_month",
         ),
         "cycles": ("hours", "share", "p_value"),
         "weekdays": ("weekday", "mean_calls"),
+        "months": ("month", "mean_calls"),
     },
     reduce=reduce,
     asks=_asks,
@@ -283,6 +244,7 @@ REPORT = Report(
         Bars(
             title="The week", table="weekdays", category="weekday", value="mean_calls", sort=False
         ),
+        Bars(title="The year", table="months", category="month", value="mean_calls", sort=False),
         Bars(title="Strength of the daily cycle", category="operation", value="daily_strength"),
     ),
 )
