@@ -23,7 +23,7 @@ class Limits:
     segment_bytes: int = 32 << 20
     segment_items: int = 100_000
     busy_items: int = 1000
-    busy_age_s: float = 1.0
+    busy_age_s: float = 2.0
     idle_age_s: float = 4.0
     memory_bytes: int = 80 << 20
     journal_bytes: int = 4 << 30
