@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from spans import (
     MINUTE,
     NOW,
@@ -207,6 +208,61 @@ def test_a_retransmission_after_release_and_crash_is_dropped(begin, store, journ
     assert pipe.books.duplicate[Signal.TRACES] == 1, "ten minutes have passed"
 
 
+def test_a_retransmission_gives_back_what_its_receiver_held(begin):
+    """Otherwise the room fills up with requests that are stored once only."""
+    pipe = begin()
+    body = request([1, 2])
+    for _ in range(3):
+        pipe.room.take(len(body))
+        pipe.accept(Signal.TRACES, body, held=len(body)).result(20)
+    assert pipe.flush()
+    assert pipe.room.used == 0
+
+
+def test_what_was_left_out_is_told_after_a_crash_too(begin, store):
+    """With the good items, and not when the segment is due: nothing else would know of it then."""
+    pipe = begin(limits=PATIENT)
+    sent = ExportTraceServiceRequest.FromString(request([1, 2, 3]))
+    sent.resource_spans[0].scope_spans[0].spans[1].trace_id = b"short"
+    partial = pipe.accept(Signal.TRACES, sent.SerializeToString()).result(20)
+    assert partial.rejected == 1
+    wait_until(lambda: not pipe.books.pending)
+    crash(pipe)
+    again = begin(limits=QUICK)
+    assert again.flush()
+    assert ledger(store) == {
+        "Received": 3, "Stored": 2, "SampledOut": 0, "Rejected": 1, "Duplicate": 0
+    }  # fmt: skip
+
+
+def test_storing_waits_for_what_cannot_be_released(begin, store):
+    """ClickHouse forgets old tokens: no more is stored than a restart could repeat under tokens it remembers."""
+    clock = [NOW]
+    broken = True
+
+    def make_durable():
+        if broken:
+            raise OSError("the disk does not answer")
+
+    pipe = begin(
+        limits=replace(QUICK, segment_items=1),
+        make_durable=make_durable,
+        clock_ns=lambda: clock[0],
+    )
+    pipe._releaser._many = 2
+    for number in range(8):
+        accept(pipe, [number])
+        pipe._journal.seal()
+    wait_until(lambda: pipe._releaser.behind)
+    assert not pipe.flush(1.0)
+    assert pipe.waiting_segments > 0
+    assert len(pipe._releaser._stored) == 4
+    broken = False
+    clock[0] += 10 * 10**9
+    assert pipe.flush()
+    check_books(store, range(8))
+
+
 def test_requests_without_identity_are_never_dropped(begin, store):
     """Items without ids and times, and requests without items, may come twice and mean it."""
     pipe = begin()
@@ -278,6 +334,7 @@ def test_what_cannot_be_written_was_never_received(begin, monkeypatch):
             accept(pipe, [1, 2])
     assert seen == [0]
     assert pipe.books.received[Signal.TRACES] == 0
+    assert pipe.room.used == 0, "a refused request holds nothing"
     accept(pipe, [1, 2])
     assert pipe.books.received[Signal.TRACES] == 2
 
