@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import deque
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -282,6 +284,36 @@ def test_who_never_reads_is_not_read_and_does_not_stay(into):
                 return await send_until_cut_off(silent)
 
     assert 0 < asyncio.run(exchange()) < MOST_SENT
+
+
+def test_few_requests_are_under_way_at_once(into, monkeypatch):
+    """Sixteen, and what was read with them, however many a client sends; each answer lets it send on."""
+    body = request(range(3))
+    waiting: deque[Future[None]] = deque()
+
+    def accept(_signal: Signal, _body: bytes, held: int) -> Future[None]:
+        into.room.give(held)
+        waiting.append(Future())
+        return waiting[-1]
+
+    monkeypatch.setattr(into, "accept", accept)
+
+    async def exchange() -> tuple[int, list[int]]:
+        async with serving(Anyone(into), 1000) as (reader, writer):
+            writer.write(100 * whole(body))
+            for _ in range(20):
+                await asyncio.sleep(0.02)
+            at_once, statuses = len(waiting), []
+            for _ in range(100):
+                while not waiting:  # noqa: ASYNC110  # nothing announces it
+                    await asyncio.sleep(0.01)
+                waiting.popleft().set_result(None)
+                statuses.append((await answer(reader))[0])
+            return at_once, statuses
+
+    at_once, statuses = asyncio.run(exchange())
+    assert 0 < at_once <= 16 + 1000 // len(whole(body))
+    assert statuses == [200] * 100
 
 
 def test_idle_connections_end(into):

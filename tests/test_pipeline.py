@@ -26,7 +26,9 @@ from spans import (
 )
 
 from headgate.collector.errors import Malformed, Retryable
+from headgate.collector.filling import Filling, Limits
 from headgate.collector.journal import Journal
+from headgate.collector.process import Request
 from headgate.collector.retransmission import REMEMBER_NS
 from headgate.collector.signals import Signal
 from headgate.collector.warmup import warm_up
@@ -379,6 +381,15 @@ def test_segments_are_sealed_by_bytes(begin, store):
         accept(pipe, [number], filling=300_000)
     wait_until(lambda: pipe._stored_count >= 2)
     check_books(store, range(8))
+
+
+def test_a_segment_is_no_more_than_a_part_of_the_memory():
+    """So that two of them, the one that is written and the one that is processed, leave room for what comes."""
+    filling = Filling(Limits(segment_bytes=1 << 30, memory_bytes=7000))
+    filling.add(Request(Signal.TRACES, bytes(1999), 1, NOW), 0.0)
+    assert not filling.full
+    filling.add(Request(Signal.TRACES, bytes(1), 1, NOW), 0.0)
+    assert filling.full
 
 
 @pytest.mark.parametrize(("many", "age"), [(3, "idle_age_s"), (50, "busy_age_s")])

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from headgate.cli.status import screen
-from headgate.collector.vitals import FATES, Vitals
+from headgate.collector.vitals import FATES, Vitals, together
 from headgate.web import create_app
 from headgate.web.health import exposition
 
@@ -79,6 +79,19 @@ def test_prometheus_reads_what_we_write() -> None:
     assert found["headgate_uptime_seconds",] == LOOK.uptime_s
     assert found["headgate_last_stored_timestamp_seconds",] == NOW_NS / 1e9 - 1.5
     assert found["headgate_sampling_probability", ("signal", "traces")] == 0.25
+
+
+def test_workers_are_told_of_as_one() -> None:
+    """Counts and sizes added up, the latest time of storing, the longest life; taking data while all do."""
+    other = replace(LOOK, uptime_s=10.0, last_stored_ns=NOW_NS, refused=2, accepting=False)
+    none = replace(LOOK, uptime_s=1.0, last_stored_ns=None)
+    found = together([none, LOOK, other])
+    assert found.items["received"] == {
+        signal: 3 * count for signal, count in LOOK.items["received"].items()
+    }
+    assert (found.refused, found.backlog_bytes) == (2 * LOOK.refused + 2, 3 * LOOK.backlog_bytes)
+    assert (found.uptime_s, found.last_stored_ns, found.accepting) == (7260.0, NOW_NS, False)
+    assert together([none]).last_stored_ns is None
 
 
 def test_before_the_first_segment_there_is_no_time_of_one() -> None:

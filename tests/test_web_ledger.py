@@ -20,10 +20,10 @@ from headgate.web.ledger import ledger
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
-def write(store, at: datetime, received: int, stored: int) -> None:
+def write(store, at: datetime, received: int, stored: int, stored_bytes: int = 8) -> None:
     store.client().insert(
         "ledger",
-        [[at, "traces", "shop", received, stored, 8, 8]],
+        [[at, "traces", "shop", received, stored, 8, stored_bytes]],
         column_names=[
             "Time",
             "Signal",
@@ -45,6 +45,9 @@ def test_rows_close_or_do_not(store):
     assert [row["closes"] for row in found["rows"]] == [True, False]
     assert not found["closes"]
     assert ledger(store, "90s", "now", NOW)["rows"] == found["rows"][1:]
+    write(store, NOW - timedelta(minutes=3), 3, 3, stored_bytes=7)
+    by_bytes = ledger(store, "190s", "now", NOW)["rows"]
+    assert [row["closes"] for row in by_bytes] == [False, True, False], "bytes count, too"
     with pytest.raises(ReportError, match="soon"):
         ledger(store, "soon", None, NOW)
 
