@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from rich.console import Console
 from headgate.cli.status import screen
 from headgate.collector.vitals import FATES, Vitals, together
 from headgate.web import create_app
-from headgate.web.health import exposition
+from headgate.web.health import Readiness, exposition
 
 if TYPE_CHECKING:
     from headgate.store import Store
@@ -109,6 +110,56 @@ def test_ready_or_why_not(store: Store) -> None:
     assert broken.status_code == 503
     assert "the store does not answer: " in broken.json()["reason"]
     assert ask(store, "/healthz").status_code == 200
+
+
+def test_reports_keep_no_probe_waiting(store: Store) -> None:
+    """All threads that answer reports are taken: /readyz, /metrics and /api/status answer all the same."""
+    over = threading.Event()
+
+    async def exchange() -> list[int]:
+        app = create_app(
+            store,
+            flush=lambda: over.wait(60),
+            clock=lambda: datetime.now(UTC),
+            look=lambda: LOOK,
+        )
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            reports = [asyncio.create_task(client.get("/api/reports/usage")) for _ in range(8)]
+            await asyncio.sleep(0)
+            paths = ("/readyz", "/metrics", "/api/status")
+            try:
+                found = [(await client.get(path)).status_code for path in paths]
+                assert not any(report.done() for report in reports)
+            finally:
+                over.set()
+            await asyncio.gather(*reports)
+            return found
+
+    assert asyncio.run(exchange()) == [200, 200, 200]
+
+
+def test_a_store_that_hangs_is_asked_once() -> None:
+    """However many probes come: each is told after a while, and the next answer is everybody's."""
+    over = threading.Event()
+    asked: list[int] = []
+
+    def reason() -> str | None:
+        asked.append(1)
+        over.wait(60)
+        return None
+
+    async def probe() -> tuple[list[str | None], str | None]:
+        readiness = Readiness(reason, 0.05)
+        hung = await asyncio.gather(*(readiness.ask() for _ in range(5)))
+        hung.append(await readiness.ask())
+        over.set()
+        while (now := await readiness.ask()) is not None:
+            pass
+        return hung, now
+
+    assert asyncio.run(probe()) == (["the store has not answered for 0.05 s"] * 6, None)
+    assert len(asked) <= 2
 
 
 def test_status_is_the_same_in_json(store: Store) -> None:

@@ -128,7 +128,7 @@ def create_app(
     further += ledger.routes(store, clock=clock, flush=flush, in_pool=in_pool)
     return Starlette(
         routes=[
-            *health_routes(store, look=look, sampling=probabilities, in_pool=in_pool),
+            *health_routes(store, look=look, sampling=probabilities),
             Route("/api/reports", _reports),
             Route("/api/reports/{name}", report),
             *further,

@@ -5,11 +5,14 @@
     GET /metrics       Prometheus: what it took, what became of it, what waits
     GET /api/status    the same as JSON: received, stored, ... by signal, and the rest beside them
 
-/metrics and /api/status exist where there is a collector.
+/metrics and /api/status exist where there is a collector. Threads of their own answer, so that neither reports nor a
+store that hangs keep a probe waiting.
 """
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ from starlette.routing import Route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from concurrent.futures import Executor
 
     from prometheus_client import Metric
     from starlette.requests import Request
@@ -52,6 +56,7 @@ _COUNTERS = {
     ),
 }
 _NS = 1e9
+_PATIENCE_S = 5.0
 
 
 def health_routes(
@@ -59,7 +64,6 @@ def health_routes(
     *,
     look: Callable[[], Vitals] | None,
     sampling: Callable[[], Mapping[str, float]],
-    in_pool: Callable[[Callable[[], Any]], Awaitable[Any]],
 ) -> list[Route]:
     """Return the routes; `look` is called for each answer, `sampling` gives the probability in force by signal."""
 
@@ -75,29 +79,58 @@ def health_routes(
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
+    readiness = Readiness(reason, _PATIENCE_S)
+
     async def ready(_: Request) -> Response:
-        why = await in_pool(reason)
+        why = await readiness.ask()
         return JSONResponse(
             {"ready": why is None, **({"reason": why} if why else {})}, 503 if why else 200
         )
 
     routes = [Route("/healthz", alive), Route("/readyz", ready)]
-    return routes if look is None else [*routes, *_collector_routes(look, sampling, in_pool)]
+    return routes if look is None else [*routes, *_collector_routes(look, sampling)]
+
+
+class Readiness:
+    """Asks whether the store answers: once at a time, whoever wants to know meanwhile waits for the same answer."""
+
+    def __init__(self, reason: Callable[[], str | None], patience_s: float) -> None:
+        """`reason` returns why not, however long that takes; an answer is waited for `patience_s`."""
+        self._reason = reason
+        self._patience_s = patience_s
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="headgate-ready")
+        self._asked: asyncio.Future[str | None] | None = None
+
+    async def ask(self) -> str | None:
+        """Return why the store is not ready, None when it is."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.get_running_loop().run_in_executor(self._pool, self._reason)
+        asked = self._asked
+        await asyncio.wait([asked], timeout=self._patience_s)
+        return (
+            asked.result()
+            if asked.done()
+            else f"the store has not answered for {self._patience_s:g} s"
+        )
 
 
 def _collector_routes(
-    look: Callable[[], Vitals],
-    sampling: Callable[[], Mapping[str, float]],
-    in_pool: Callable[[Callable[[], Any]], Awaitable[Any]],
+    look: Callable[[], Vitals], sampling: Callable[[], Mapping[str, float]]
 ) -> list[Route]:
+    # To look takes no time, but where other workers are asked.
+    pool: Executor = ThreadPoolExecutor(2, thread_name_prefix="headgate-look")
+
+    async def looked() -> Vitals:
+        return await asyncio.get_running_loop().run_in_executor(pool, look)
+
     async def status(_: Request) -> Response:
-        found = asdict(await in_pool(look))
+        found = asdict(await looked())
         return JSONResponse({**found.pop("items"), **found, "sampling": dict(sampling())})
 
     async def metrics(_: Request) -> Response:
         from prometheus_client import CONTENT_TYPE_LATEST
 
-        found = await in_pool(look)
+        found = await looked()
         return Response(exposition(found, sampling()), media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/metrics", metrics), Route("/api/status", status)]
