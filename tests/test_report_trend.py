@@ -305,3 +305,48 @@ def test_users_by_whole_days_are_those_of_their_hours(store: Store, timezone: st
     )
     assert {row.operation: row.unique_users.value for row in trend.rows} == by
     assert {row.operation: row.unique_users.value for row in usage.rows} == by
+
+
+def test_many_operations_over_many_weeks(store: Store) -> None:
+    """More operations than a word has bits and more weeks than a block has: a loop over everybody's days agrees."""
+    rng = np.random.default_rng(6)
+    drawn = np.unique(rng.integers((0, 0, 0), (30, 150, 280), (20_000, 3)), axis=0).tolist()
+    hashes = rng.integers(1, 1 << 63, 30, dtype=np.uint64).tolist()
+    begin, since = NOW - timedelta(days=280), NOW - timedelta(days=250)
+    rows = [
+        [begin + timedelta(days=day), "shop", f"operation {operation}", hashes[user], 1, 0]
+        for user, operation, day in drawn
+    ]
+    names = ["Time", "ServiceName", "Operation", "UserHash", "Calls", "Errors"]
+    store.client().insert("user_day", rows, column_names=names)
+    usage = [
+        [since, "shop", f"operation {number}", "Server", True, "ok", 1, 1] for number in range(150)
+    ]
+    names = ["Time", "ServiceName", "Operation", "Kind", "Entry", "Outcome", "Calls"]
+    store.client().insert("usage_day", usage, column_names=[*names, "CallsAdjusted"])
+    asked = {"now": NOW, "since": since}
+    trend, counted = run("trend", store, **asked), run("usage", store, **asked)
+
+    def expected(operation: int | None) -> tuple[int, float, float]:
+        days: dict[int, set[int]] = {}
+        for user, of, day in drawn:
+            if operation is None or of == operation:
+                days.setdefault(user, set()).add((begin + timedelta(days=day)).toordinal())
+        first = since.toordinal()
+        inside = {u: {day for day in found if day >= first} for u, found in days.items()}
+        inside = {user: found for user, found in inside.items() if found}
+        weeks = [{(day - 1) // 7 for day in found} for found in inside.values()]
+        retained = sum(any(week + 1 in mine for week in mine) for mine in weeks)
+        new = sum(min(days[user]) >= first for user in inside)
+        return len(inside), round(retained / len(inside), 4), round(new / (250 / 7), 2)
+
+    rows_by_name = {row.operation: row for row in trend.rows}
+    assert len(rows_by_name) == 150
+    for operation in (None, *range(150)):
+        found = trend.summary if operation is None else rows_by_name[f"operation {operation}"]
+        users = found.unique_users.value
+        assert (users, found.retention_rate, found.new_users_per_week.value) == expected(operation)
+    assert counted.summary.unique_users.value == trend.summary.unique_users.value
+    assert {row.operation: row.unique_users.value for row in counted.rows} == {
+        name: row.unique_users.value for name, row in rows_by_name.items()
+    }
