@@ -11,6 +11,7 @@ import numpy as np
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headgate.queries.columns import Columns, columns_of
+from headgate.queries.days import DAY, by_days
 from headgate.queries.errors import ReportError
 from headgate.queries.gathered import gathered, is_gone, reads_uses
 from headgate.queries.params import own
@@ -91,7 +92,7 @@ class Asking:
                 zone=zone,
             )
         )
-        if step == "hour" != getattr(params, "step", "day") and source.step >= timedelta(days=1):
+        if step == "hour" != getattr(params, "step", "day") and source.step >= DAY:
             step = "day"  # hours were only the natural choice, and are not in that table any more
         if source.raw and not source.by_dimension:
             source = replace(source, window=within)  # raw rows answer for the very window
@@ -105,18 +106,24 @@ class Asking:
     def _columns(
         self, source: Source, params: Params, grid: Periods, texts: Mapping[str, str]
     ) -> dict[str, Columns]:
-        """Run statements, those that read uses on a copy of them where one is made."""
+        """Run statements: by the day where that is enough, and those that read uses on a copy where one is made."""
+        sources = dict.fromkeys(texts, source)
+        daily = texts.keys() & self.report.report.by_days
+        if daily and not grid.resolution % DAY and not self._weighted(source):
+            sources |= dict.fromkeys(daily, by_days(source))
         rare = () if source.provisional else self.report.report.rare
         parameters = self._parameters(source, params, grid)
         shared = {q for q, text in texts.items() if q not in rare and reads_uses(source, text)}
+        if not source.raw:
+            return self._run(sources, source, params, grid, texts)
         with gathered(self.store, source, parameters, [texts[q] for q in shared]) as copy:
-            near = {q: copy if q in shared else source for q in texts}
             try:
+                near = sources | dict.fromkeys(shared, copy)
                 return self._run(near, copy, params, grid, texts)
             except StoreError as error:
                 if copy is source or not is_gone(error):
                     raise
-        return self._run(dict.fromkeys(texts, source), source, params, grid, texts)
+        return self._run(sources, source, params, grid, texts)
 
     def _run(
         self,
@@ -199,15 +206,25 @@ class Asking:
         asked = {"events", "decisions"} & source.relations.keys()
         if source.raw or not asked or "sampling_history" not in self.tables:
             return source
+        threshold, weighted = self._sampled(source.window, source.name)
+        return source.thinned(threshold, weighted=weighted)
+
+    def _weighted(self, source: Source) -> bool:
+        """Return whether uses of the days of the window stand for others: rows of a day would mix their weights."""
+        if source.raw or not {"usage_day", "sampling_history"} <= self.tables.keys():
+            return True
+        return self._sampled(source.window.aligned(DAY), "usage_day")[1]
+
+    def _sampled(self, window: Window, usage: str) -> tuple[int, bool]:
+        """Return the largest threshold of events in a window, and whether any use of it stands for others."""
         parameters = {
-            "since": _instant(source.window.since),
-            "until": _instant(source.window.until),
-            "usage": source.name,
+            "since": _instant(window.since),
+            "until": _instant(window.until),
+            "usage": usage,
         }
         with store_errors():
             found = self.store.client().query(sql("sampled"), parameters=parameters).result_rows
-        threshold, weighted = found[0]
-        return source.thinned(int(threshold), weighted=bool(weighted))
+        return int(found[0][0]), bool(found[0][1])
 
     def ask(self, source: Source, text: str, params: Params, grid: Periods) -> Columns:
         """Run one statement."""
@@ -222,6 +239,7 @@ class Asking:
     def _parameters(self, source: Source, params: Params, grid: Periods) -> dict[str, Any]:
         operation = params.operation or ""
         users, days = source.users or source.window, source.days or source.window
+        whole = source.window.whole(DAY)
         return {
             "since": _instant(source.window.since),
             "until": _instant(source.window.until),
@@ -248,6 +266,8 @@ class Asking:
             "users_until": _instant(users.until),
             "days_since": _instant(days.since),
             "days_until": _instant(days.until),
+            "whole_since": _instant(whole.since),
+            "whole_until": _instant(whole.until),
             **source.relations,
             **own(params),
         }

@@ -173,6 +173,8 @@ class Report:
     `firsts` asks for `Context.firsts`.
     `on_request` are queries that are only run where `asks` names them, `rare` those that look for attributes which few
     uses have: the index of stored uses finds those sooner than a copy of all uses can be made with their attributes.
+    Those of `by_days` ask nothing of usage's times within a day, not even which was the last: where periods are whole
+    days of UTC, and no use stands for others, they read usage by the day.
     """
 
     question: str
@@ -188,6 +190,7 @@ class Report:
     on_request: tuple[str, ...] = ()
     rare: tuple[str, ...] = ()
     firsts: bool = False
+    by_days: tuple[str, ...] = ()
 
 
 def ordered(record: type[Any]) -> tuple[str, ...]:

@@ -18,14 +18,12 @@ for (days of a time zone, hours of a day) does not do. Otherwise `sources/*.sql`
 spans and named log records, by the collector's definitions, under the same column names: one report statement serves
 both, and there is one definition of each number. There the weight of a row is what sampling made it stand for.
 
-Usage and events have two more columns, for how sure a number is: `Noise` (see `headgate.queries.uncertain`), and events
-also `Draw`, a hash of what was kept or dropped as one: the trace, or the person. `HasSession` says whether a use has a
-session, which costs less to know than which.
+Usage and events have a column for how sure a number is, `Noise` (see `headgate.queries.uncertain`), and events `Draw`,
+a hash of what was kept or dropped as one, the trace or the person, and `HasSession`, which costs less than which it is.
 
-Where attributes are asked for that uses have themselves, stored ones may stand in (`headgate.queries.stored`).
-
-`by` a dimension that is counted from all traffic, and without other filters than the service, reads usage from the
-dimension's own rollup; who it was, and what else is only in rows, still comes from raw rows.
+Stored uses may stand in where attributes are asked for that they have themselves (`headgate.queries.stored`). `by` a
+dimension that is counted from all traffic, and without other filters than the service, reads usage from the dimension's
+own rollup; who it was, and what else is only in rows, still comes from raw rows.
 """
 
 from __future__ import annotations
@@ -280,17 +278,8 @@ def _raw(
     notes: tuple[str, ...] = ()
     if keep and now - window.since > keep:
         notes = (f"raw spans are kept for {keep.days} days: older ones are missing",)
-    relations = RAW | {relation: name for relation, (_, name) in BESIDE.items()}
-    return Source(
-        relations,
-        window,
-        "otel_traces",
-        made,
-        notes,
-        raw=True,
-        provisional=True,
-        keep=keep,
-    )
+    read = RAW | {relation: name for relation, (_, name) in BESIDE.items()}
+    return Source(read, window, "otel_traces", made, notes, raw=True, provisional=True, keep=keep)
 
 
 def _spans(tables: Mapping[str, Collection[str]]) -> dict[str, str]:

@@ -194,4 +194,5 @@ REPORT = Report(
     asks=asks,
     borrows=("usage.usage", "usage.users", "performance.moments", "performance.buckets"),
     firsts=True,
+    by_days=("usage", "users", "moments", "buckets"),
 )

@@ -224,4 +224,5 @@ REPORT = Report(
     asks=asks,
     borrows=(BORROWED,),
     on_request=(ARRIVALS,),
+    by_days=("moments", "buckets", "timeline"),
 )

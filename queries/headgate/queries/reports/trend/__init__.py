@@ -198,4 +198,5 @@ REPORT = Report(
     borrows=("usage.usage", "usage.before", "performance.moments"),
     on_request=("before", ARRIVALS),
     firsts=True,
+    by_days=("usage", "before", "moments", "people"),
 )
