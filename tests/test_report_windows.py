@@ -176,11 +176,12 @@ def test_a_day_without_any_record_is_missing_in_every_timeline(store: Store) -> 
     """The collector was down for a day: no zero calls, no line across, also in what is seldom used."""
     count(store)
     gap = datetime(2026, 11, 15, tzinfo=UTC)
-    store.client().command(
-        "ALTER TABLE usage_quarter DELETE WHERE toDate(Time) = toDate({day:DateTime('UTC')})"
-        " SETTINGS mutations_sync = 1",
-        parameters={"day": gap.replace(tzinfo=None)},
-    )
+    for table in ("usage_quarter", "usage_day"):
+        store.client().command(
+            f"ALTER TABLE {table} DELETE WHERE toDate(Time) = toDate({{day:DateTime('UTC')}})"
+            " SETTINGS mutations_sync = 1",
+            parameters={"day": gap.replace(tzinfo=None)},
+        )
     store.client().command(  # once on the first day and on the last, and never between them
         "INSERT INTO usage_minute (Time, ServiceName, Operation, Kind, Entry, Outcome, Calls, CallsAdjusted)"
         " VALUES ('2026-11-10 12:00:00', 'seldom', 'archive', 'Server', true, 'ok', 1, 1),"
