@@ -199,3 +199,9 @@ def test_the_busiest_weekday_is_by_the_day() -> None:
         Window(monday + timedelta(hours=23), monday + timedelta(days=3)), ZoneInfo("UTC")
     )
     assert busiest_weekday(np.array([40.0, 90, 100, 0, 0, 0, 0]), late) == 2
+    hour = np.zeros((7, 24))
+    hour[3, 5] = 1  # an hour of a Thursday, and no more
+    thursday = np.array([0.0, 0, 0, 5, 0, 0, 0])
+    assert busiest_weekday(thursday, hour) == 3
+    hour[2] = 1  # and the Wednesday before it, on which nobody called
+    assert busiest_weekday(thursday, hour) == 3

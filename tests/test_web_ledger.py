@@ -101,12 +101,14 @@ def test_the_exit_code(tmp_path):
 
 
 def test_no_number_is_cut():
-    """However narrow the terminal is, and however long the name of a service."""
+    """However narrow the terminal is, and whatever a service calls itself."""
     counts = dict.fromkeys(("received", "stored", "sampled_out", "rejected", "duplicate"), 12345678)
-    row = {"time": 1_795_669_260, "signal": "metrics", "service": "s" * 200, **counts}
+    name = "[/red]\x1b[2J" + "s" * 70_000
+    row = {"time": 1_795_669_260, "signal": "metrics", "service": name, **counts}
     row |= {"received_bytes": 1_073_744_000, "other": 1234, "corrected": 1234, "closes": True}
     console = Console(width=80, file=io.StringIO())
     print_whole(console, table([row]))
     (line,) = [each for each in console.file.getvalue().splitlines() if "metrics" in each]
-    assert line.split()[:4] == ["2026-11-26", "05:01", "metrics", "s" * 200]
+    shown = "[/red]\ufffd[2J" + "s" * 49 + "…"
+    assert line.split()[:4] == ["2026-11-26", "05:01", "metrics", shown]
     assert line.split()[-10:] == 5 * ["12,345,678"] + ["1.07", "GB", "1,234", "1,234", "yes"]

@@ -16,6 +16,7 @@ import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from headgate.cli.size import size_text
 from headgate.queries import ReportError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _WAIT_S = 10.0
 _TIMEOUT_S = 120.0
 _WIDTH = 120
+_LONGEST = 60
 _COUNTS = ("received", "stored", "sampled_out", "rejected", "duplicate")
 _NOTES = ("other", "corrected")
 
@@ -163,13 +165,19 @@ def table(rows: Iterable[Mapping[str, Any]]) -> Table:
         shown.add_row(
             _minute(row["time"]),
             row["signal"],
-            row["service"] or "(unknown)",
+            Text(_shortened(row["service"] or "(unknown)")),
             *(f"{row[name]:,}" for name in _COUNTS),
             size_text(row["received_bytes"]),
             *(f"{row[name]:,}" for name in _NOTES),
             "yes" if row["closes"] else "NO",
         )
     return shown
+
+
+def _shortened(name: str) -> str:
+    """Return a sender's name for a line of a terminal; csv and json have the whole."""
+    printable = "".join(character if character.isprintable() else "\ufffd" for character in name)
+    return printable if len(printable) <= _LONGEST else f"{printable[: _LONGEST - 1]}…"
 
 
 def _minute(time_s: int) -> str:

@@ -29,13 +29,13 @@ def cell_hours(window: Window, zone: ZoneInfo) -> NDArray[np.float64]:
 def busiest_weekday(calls: NDArray[np.float64], lasted: NDArray[np.float64]) -> int:
     """Return the weekday (0 is Monday) with the most calls a day, given its calls [7] and `cell_hours`.
 
-    Weekdays of which the window has less than half a day do not count where there are others. Days are counted in
+    Weekdays of which the window has less than half a day do not count where others have calls. Days are counted in
     tenths, so that those of 23 and 25 hours are days as well.
     """
     days = np.round(lasted.sum(axis=1) / 24, 1)
-    enough = days >= 0.5 if (days >= 0.5).any() else days > 0
+    enough = (days >= 0.5) & (calls > 0)
     rate = np.divide(calls, np.maximum(days, 0.1))
-    return int(np.where(enough, rate, -1.0).argmax())
+    return int(np.where(enough | (not enough.any()), rate, -1.0).argmax())
 
 
 def _offsets_s(starts: NDArray[np.float64], zone: ZoneInfo) -> NDArray[np.float64]:
