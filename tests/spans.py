@@ -1,9 +1,11 @@
-"""Requests of spans known by number, pipelines with small limits, and the books that a store must then show."""
+"""Requests of spans known by number, pipelines with small limits, files that cannot grow, and what books must show."""
 
 from __future__ import annotations
 
 import os
+import resource
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -12,7 +14,7 @@ from headgate.collector.pipeline import Limits, Pipeline
 from headgate.collector.signals import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from headgate.store import Store
@@ -92,6 +94,17 @@ def ledger(store: Store) -> dict[str, int]:
     sums = ", ".join(f"sum({column})" for column in columns)
     (row,) = store.client().query(f"SELECT {sums} FROM ledger").result_rows
     return dict(zip(columns, row, strict=True))
+
+
+@contextmanager
+def writes_fail_after(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes: what the kernel then says is what a full disk says."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 def check_books(store: Store, numbers: Iterable[int], rejected: int = 0) -> dict[str, int]:

@@ -107,7 +107,7 @@ def test_killed_between_plan_and_release_the_same_rows_are_stored_once(collector
     with pytest.raises(SystemExit):
         collector.deliver(segment)
     plan, done = read_plan(segment.file.plan_path)
-    assert done == inserts < len(plan.blocks)
+    assert done == 0 < inserts + 1 <= len(plan.blocks)  # marks wait until the engine is looked at
     killed(10**9)
     collector.deliver(segment, Policy())
     found = collector.rows()
@@ -143,7 +143,7 @@ def test_a_repeat_changes_nothing(collector, killed, monkeypatch, count):
     with pytest.raises(SystemExit):
         collector.deliver(segment)
     plan, done = read_plan(segment.file.plan_path)
-    assert done == 3
+    assert done == 0  # marks wait until the engine is looked at
     decisions = Decisions.from_bytes(plan.sampling)
     assert len(decisions.parts) == len(portion.portions(segment.contents[0]))
     assert (len(decisions.parts) > 1) == (count > 1)

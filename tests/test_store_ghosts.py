@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headgate.store.ghosts import _ghosts, forget_ghosts, forget_ghosts_of
+from headgate.store.ghosts import missing, noted
+from headgate.store.repair import repair, repair_open
+from headgate.store.whole import parts_in
 
 if TYPE_CHECKING:
     from headgate.store import Store
 
+FUTURE = 4e9  # nothing is in doubt
 BLOCK = b'{"UserHash": 1, "FirstSeen": 1790000000, "LastSeen": 1790000000}'
 SETTINGS = {"insert_deduplication_token": "a", "insert_deduplicate": 1}
 
@@ -52,16 +55,16 @@ def test_a_ghost_swallows_its_block_until_it_is_gone(haunted: Store) -> None:
     assert count(haunted) == 0, (
         "the engine does not write tokens first any more: this module can go"
     )
-    assert forget_ghosts_of(haunted) == ["user_seen"]
+    assert repair_open(haunted, FUTURE).tables == {"user_seen"}
     insert(haunted)
     insert(haunted)
     assert count(haunted) == 1
-    assert forget_ghosts_of(haunted) == []
+    assert not repair_open(haunted, FUTURE).tables
 
 
 def test_a_part_given_up_and_not_yet_removed_is_a_ghost(haunted: Store, tmp_path: Path) -> None:
     """What the engine has given up though its files lie there is opened again, with its token: rows are there once."""
-    assert forget_ghosts_of(haunted) == ["user_seen"]
+    assert repair_open(haunted, FUTURE).tables == {"user_seen"}
     insert(haunted)
     (part,) = place(haunted).glob("all_*")
     shutil.copytree(part, tmp_path / part.name)
@@ -70,7 +73,7 @@ def test_a_part_given_up_and_not_yet_removed_is_a_ghost(haunted: Store, tmp_path
     haunted.client().command("ATTACH TABLE user_seen")
     shutil.copytree(tmp_path / part.name, part)
     assert count(haunted) == 0
-    assert forget_ghosts_of(haunted) == ["user_seen"]
+    assert repair_open(haunted, FUTURE).tables == {"user_seen"}
     assert count(haunted) == 1
     insert(haunted)
     assert count(haunted) == 1
@@ -81,8 +84,8 @@ def test_parts_that_are_there_are_no_ghosts(store: Store) -> None:
     for token in "abc":
         insert(store, token)
     store.client().command("OPTIMIZE TABLE user_seen FINAL")
-    assert _ghosts(place(store)) == set()
-    assert forget_ghosts_of(store) == []
+    assert not missing(noted(place(store)), parts_in(place(store)).values())
+    assert not repair_open(store, FUTURE).tables
     for token in "abc":
         insert(store, token)
     assert count(store) == 1
@@ -93,6 +96,7 @@ def test_an_engine_that_is_not_open_is_cleaned_by_its_files(tmp_path: Path) -> N
     table = tmp_path / "store" / "abc" / "abc-1"
     logs = table / "deduplication_logs"
     logs.mkdir(parents=True)
+    (table / "format_version.txt").touch()
     for part in ("202611_1_4_2", "202611_6_6_0_9", "20261126_1_1_0", "detached"):
         (table / part).mkdir()
     kept = [
@@ -104,6 +108,6 @@ def test_an_engine_that_is_not_open_is_cleaned_by_its_files(tmp_path: Path) -> N
     lines = ["1\t202611_9_9_0\tt9", *kept, "1\t202611_5_5_1\tghost", "1\todd\tt"]
     log = logs / "deduplication_log_1.txt"
     log.write_text("\n".join(lines) + "\n")
-    assert forget_ghosts(tmp_path) == 1
+    assert repair(tmp_path) == 1
     assert log.read_text().splitlines() == [line for line in lines if "ghost" not in line]
-    assert forget_ghosts(tmp_path) == 0
+    assert repair(tmp_path) == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headgate.store import migrate
+import pytest
+
+from headgate.store import StoreError, migrate, parts
 from headgate.store.parts import part_settings, set_part_settings, with_part_settings
 
 if TYPE_CHECKING:
@@ -60,6 +62,22 @@ def test_only_tables_with_parts_get_settings():
     bare = "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a"
     assert with_part_settings(bare, {"a": 1, "b": 2}) == f"{bare}\nSETTINGS a = 1, b = 2"
     assert with_part_settings(f"{bare}\nSETTINGS c = 3", {"a": 1}).endswith("SETTINGS c = 3, a = 1")
+
+
+def test_a_disk_that_is_nearly_full_keeps_its_definitions(
+    empty_store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """The engine would not notice half a definition: none is written, and that is said with what is left."""
+    monkeypatch.setattr(parts, "LEAST_FREE_BYTES", 1 << 60)
+    with pytest.raises(StoreError, match=r"has \d+ MiB left, too little to change its tables"):
+        migrate(empty_store)
+    assert set(empty_store.tables()) == {"schema_migration"}
+    monkeypatch.undo()
+    assert migrate(empty_store)
+    empty_store.client().command("ALTER TABLE events RESET SETTING merge_selector_base")
+    monkeypatch.setattr(parts, "LEAST_FREE_BYTES", 1 << 60)
+    with pytest.raises(StoreError, match="too little to change a table"):
+        migrate(empty_store)
 
 
 def test_packed_parts_live_as_others_do(store: Store):

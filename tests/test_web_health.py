@@ -38,6 +38,7 @@ LOOK = Vitals(
     memory_limit_bytes=256_000_000,
     resident_bytes=450_000_000,
     quarantined=0,
+    broken_parts=0,
     refused=31,
     unauthorized=7,
     forgotten_early=5,
@@ -181,7 +182,8 @@ def shown(**found: Any) -> str:
     base = {
         **LOOK.items, "now_ns": NOW_NS, "uptime_s": LOOK.uptime_s, "accepting": True, "sampling": {"traces": 0.25},
         "backlog_bytes": 123_456, "waiting_segments": 1, "last_stored_ns": NOW_NS - 1_500_000_000, "quarantined": 0,
-        "refused": 0, "memory_bytes": 10_000_000, "memory_limit_bytes": 256_000_000, "resident_bytes": 450_000_000,
+        "broken_parts": 0, "refused": 0,
+        "memory_bytes": 10_000_000, "memory_limit_bytes": 256_000_000, "resident_bytes": 450_000_000,
     }  # fmt: skip
     console = Console(width=100, record=True, file=io.StringIO())
     before = {
@@ -202,6 +204,8 @@ def test_the_screen_says_it_in_units_people_use() -> None:
     assert "10.0 MB of 256.0 MB" in text
     assert "traces 25.0%" in text
     assert "quarantined" not in text
+    assert "broken" not in text
     assert "3 pieces" in shown(quarantined=3)
+    assert "2 that the engine could not write" in shown(broken_parts=2)
     assert "come again" not in text
     assert "1,200 requests" in shown(refused=1200)

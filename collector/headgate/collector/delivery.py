@@ -11,10 +11,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
-
 from headgate.collector.attempt import Attempt, Delivered
 from headgate.collector.decisions import Decisions
+from headgate.collector.engine import Engine
 from headgate.collector.errors import Permanent, Retryable
 from headgate.collector.ledger import Entry, ledger_block, minute_of
 from headgate.collector.plan import Plan, code_version, mark_inserted, read_plan, write_plan
@@ -24,8 +23,6 @@ from headgate.collector.process import Processed, Request, process_sampled
 from headgate.collector.rules import Rules
 from headgate.collector.sample import NotChosen, Sampling
 from headgate.collector.writer import insert_block
-from headgate.store import StoreError
-from headgate.store.ghosts import forget_ghosts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,6 +59,7 @@ class Delivery:
         self._rules = rules
         self._retry_s = retry_s
         self._retry_max_s = retry_max_s
+        self.engine = Engine(store)
         self._hastened, self._stopping = threading.Event(), threading.Event()
 
     def hasten(self) -> None:
@@ -87,22 +85,14 @@ class Delivery:
             except Retryable as error:
                 log.warning("%s; trying again in %.1f s", error, pause_s)
                 self._wait(pause_s, error)
-                self._forget_ghosts()
+                self.engine.repair()
             except Permanent as error:
                 log.error("%s; it is kept as %s", error, self._set_aside(segment))  # noqa: TRY400  # no trace is needed
                 return Delivered()
             except Exception as error:  # noqa: BLE001  # nothing unforeseen may end the only thread that stores
                 self._unforeseen(segment, error, pause_s)
-                self._forget_ghosts()
+                self.engine.repair()
         raise AssertionError("pauses never end")
-
-    def _forget_ghosts(self) -> None:
-        """Let the embedded engine take again what it noted and could not keep; see `headgate.store.ghosts`."""
-        if self._store.embedded:
-            try:
-                forget_ghosts_of(self._store)
-            except (OSError, ClickHouseError, StoreError) as error:
-                log.warning("the engine's notes cannot be checked now: %s", error)
 
     def _load(self, segment: Segment) -> tuple[list[Request], list[Entry]] | None:
         """Read the segment; None when it has vanished or, however often it is tried, cannot be read."""
@@ -131,10 +121,11 @@ class Delivery:
             made += self._process_all(name, some, () if number else entries, attempt)
         blocks = [(f"{segment.file.id}/{b.table}/{n}", b) for n, b in enumerate(joined(made))]
         done = self._plan(segment, planned, [(token, b.rows) for token, b in blocks], attempt)
-        for token, block in blocks[done:]:
-            self._insert(token, block, attempt.delivered)
-            with _disk_may_heal(segment):
-                mark_inserted(segment.file.plan_path)
+        for first in range(done, len(blocks), self.engine.together):
+            together = blocks[first : first + self.engine.together]
+            for token, block in together:
+                self._insert(token, block, attempt.delivered)
+            self._mark(segment, len(together))
         delivered = attempt.delivered
         for request in requests:
             delivered.stored[request.signal] += request.items
@@ -246,6 +237,15 @@ class Delivery:
                     delivered.rejected[entry.signal] += entry.items
             for correction in ledger_block(entries):
                 self._insert(f"{token}/refused", correction, delivered)
+
+    def _mark(self, segment: Segment, blocks: int) -> None:
+        """Mark blocks that were inserted, once it is sure that the engine could write them; raises Retryable."""
+        if not self.engine.look():
+            raise Retryable(
+                f"the engine could not write all rows of {segment.file.path.name}; they are inserted again"
+            )
+        with _disk_may_heal(segment):
+            mark_inserted(segment.file.plan_path, blocks)
 
     def _set_aside(self, segment: Segment) -> str:
         """Move the segment and its plan into quarantine, as far as they are there."""

@@ -15,6 +15,10 @@ Guarantees, crash point by crash point (kill -9 and power loss), and what proves
    its digests are in the digest log, fsynced. A retry that arrives after the crash is still recognised.
    (test_retransmission.py, test_faults_kill.py)
 
+6. The disk is full while the embedded engine writes, which it does not tell: a segment is released only after a look
+   that found all its parts whole; else they are undone and inserted again (`headgate.store.repair`; killed before that,
+   a block may be stored twice). (test_delivery.py, test_store_repair.py, test_faults_kill.py)
+
 A write that fails leaves whole records only, and its senders are told to come back; room is kept on the disk for what
 must be written to make room. A torn last record is cut off: it was never acknowledged. A record that was damaged later
 is reported with its position and copied to `quarantine/`; the rest of its segment is delivered. A segment's id is 128

@@ -119,6 +119,7 @@ class Pipeline:
             self._sealed_count += 1
         if self._waiting:
             log.warning("processing %d segments that an earlier process left", len(self._waiting))
+            self._delivery.engine.doubt()
         self._journal.start()
         self._thread.start()
 
@@ -145,6 +146,11 @@ class Pipeline:
     def forgotten_early(self) -> int:
         """How many requests were forgotten before their time, so that a retry of theirs would be taken again."""
         return self._retransmissions.evicted_early
+
+    @property
+    def broken_parts(self) -> int:
+        """How many parts the embedded engine could not write whole, since the start."""
+        return self._delivery.engine.broken
 
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until everything acknowledged so far is stored; return False when that took too long."""
@@ -225,6 +231,7 @@ class Pipeline:
         """Return the oldest sealed segment, sealing one when it is time; None when stopping and all is stored."""
         asked_s, busy_s = float("-inf"), float("inf")
         while True:
+            self._delivery.engine.tend(self._monotonic_s())
             if self._releaser.due(self._clock_ns()):
                 self._releaser.release(self._clock_ns())
                 busy_s = self._monotonic_s()

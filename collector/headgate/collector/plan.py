@@ -88,10 +88,10 @@ def write_plan(path: Path, plan: Plan) -> None:
     sync_directory(path.parent)
 
 
-def mark_inserted(path: Path) -> None:
-    """Note that the next block of the plan is in the store. Raises OSError."""
+def mark_inserted(path: Path, blocks: int = 1) -> None:
+    """Note that the next blocks of the plan are in the store, whole. Raises OSError."""
     with path.open("ab") as file:
-        file.write(b".")
+        file.write(b"." * blocks)
 
 
 @cache

@@ -28,6 +28,7 @@ _ADDED = (
     "memory_limit_bytes",
     "resident_bytes",
     "quarantined",
+    "broken_parts",
     "refused",
     "unauthorized",
     "forgotten_early",
@@ -39,11 +40,11 @@ _STATM = Path("/proc/self/statm")
 class Vitals:
     """One look at a collector.
 
-    `items` counts by fate and signal since the start, `quarantined` what was put aside, `refused` requests that were
-    told to come again, `unauthorized` those without a valid token; neither are in a ledger. `forgotten_early` counts
-    requests whose retry would not be recognised for the full time. `last_stored_ns` is when a segment was last stored,
-    None before the first. `accepting` is False once it is told to stop. `resident_bytes` is 0
-    where the system does not tell.
+    `items` counts by fate and signal since the start, `quarantined` what was put aside, `broken_parts` what the
+    embedded engine could not write whole, `refused` requests that were told to come again, `unauthorized` those without
+    a valid token; neither are in a ledger. `forgotten_early` counts requests whose retry would not be recognised for
+    the full time. `last_stored_ns` is when a segment was last stored, None before the first. `accepting` is False once
+    it is told to stop. `resident_bytes` is 0 where the system does not tell.
     """
 
     now_ns: int
@@ -57,6 +58,7 @@ class Vitals:
     memory_limit_bytes: int
     resident_bytes: int
     quarantined: int
+    broken_parts: int
     refused: int
     unauthorized: int
     forgotten_early: int
@@ -90,6 +92,7 @@ def vitals(
         memory_limit_bytes=room.limit_bytes,
         resident_bytes=_resident_bytes(),
         quarantined=sum(p.quarantine.count for p in pipelines),
+        broken_parts=sum(p.broken_parts for p in pipelines),
         refused=refusals.for_now,
         unauthorized=refusals.unauthorized,
         forgotten_early=sum(p.forgotten_early for p in pipelines),

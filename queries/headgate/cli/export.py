@@ -26,12 +26,11 @@ from headgate.queries.export import FORMATS, KINDS, write
 from headgate.queries.export import Progress as Written
 from headgate.store import (
     StoreError,
-    acquire,
     default_data_directory,
-    embedded_store,
     find_server,
     server_store,
 )
+from headgate.store.owned import own_store
 from headgate.store.server import server_client
 from headgate.web.export_routes import Order, checked
 
@@ -105,9 +104,9 @@ def export(
         elif server := find_server(place):
             done = _there(server, order, output, follow)
         else:
-            directory = acquire(place, "reader", wait_s=_WAIT_S)
+            directory, opened = own_store(place, "reader", _WAIT_S)
             try:
-                done = _here(embedded_store(directory.engine_path), order, output, follow)
+                done = _here(opened, order, output, follow)
             finally:
                 directory.close()
     typer.echo(f"{done.rows:,} rows, {done.bytes:,} bytes in {output}", err=True)

@@ -22,12 +22,11 @@ from headgate.cli.size import size_text
 from headgate.queries import ReportError
 from headgate.store import (
     StoreError,
-    acquire,
     default_data_directory,
-    embedded_store,
     find_server,
     server_store,
 )
+from headgate.store.owned import own_store
 from headgate.store.server import server_client
 from headgate.web.ledger import ledger as read_ledger
 
@@ -97,8 +96,7 @@ def _get(since: str, until: str | None, data: Path | None, url: str | None) -> d
         return _ask(server, since, until)
     if not (path / "clickhouse").exists():
         raise StoreError(f"there is no data in {path}; name the directory of your data with --data")
-    directory = acquire(path, "reader", wait_s=_WAIT_S)
-    opened = embedded_store(directory.engine_path)
+    directory, opened = own_store(path, "reader", _WAIT_S)
     try:
         return read_ledger(opened, since, until, now)
     finally:

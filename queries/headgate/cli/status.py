@@ -127,6 +127,13 @@ def _rest(found: Mapping[str, Any]) -> Table:
         rows.append(
             ("quarantined", f"{found['quarantined']} pieces: see the log and journal/quarantine")
         )
+    if found["broken_parts"]:
+        rows.append(
+            (
+                "broken parts",
+                f"{found['broken_parts']} that the engine could not write: see the log",
+            )
+        )
     for name, value in rows:
         grid.add_row(name, value)
     return grid

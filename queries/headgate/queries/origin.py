@@ -26,12 +26,11 @@ from headgate.store import (
     NoData,
     StoreBusy,
     StoreError,
-    acquire,
     default_data_directory,
-    embedded_store,
     find_server,
     server_store,
 )
+from headgate.store.owned import own_store
 from headgate.store.server import remote_client, server_client
 
 if TYPE_CHECKING:
@@ -119,14 +118,14 @@ def from_directory(
                 " or name the directory of your data with --data DIR"
             )
         try:
-            directory = acquire(data, "reader")
+            directory, opened = own_store(data, "reader", 0.0)
         except StoreBusy:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.05)
             continue
         try:
-            return _from_store(embedded_store(directory.engine_path), name, question)
+            return _from_store(opened, name, question)
         finally:
             directory.close()
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headgate.store.parts import require_room
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
@@ -65,8 +67,9 @@ def forget(store: Store, person: Person) -> dict[str, int]:
     """Remove a person; return how many rows of each table were removed or, for exemplars, changed.
 
     What is interrupted is finished by repeating it: rows are found by the person, not by each other, but for the
-    traces, which are noted down before anything is removed.
+    traces, which are noted down before anything is removed. Raises StoreError when there is no room to.
     """
+    require_room(store, "rewrite rows")
     client = store.client()
     tables = store.tables()
     ask = person.parameters

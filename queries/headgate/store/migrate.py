@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from headgate.store.errors import StoreError
-from headgate.store.parts import part_settings, set_part_settings, with_part_settings
+from headgate.store.parts import part_settings, require_room, set_part_settings, with_part_settings
 
 if TYPE_CHECKING:
     from headgate.store.client import Store
@@ -55,7 +55,8 @@ def statements_of(text: str) -> tuple[str, ...]:
 def migrate(store: Store) -> list[Migration]:
     """Apply what is missing and return it; a second call applies nothing.
 
-    Raises StoreError when the database was made by a newer program: going back would lose data.
+    Raises StoreError when the database was made by a newer program (going back would lose data), and when its disk is
+    too full to write definitions of tables.
     """
     store.create_database()
     client = store.client()
@@ -71,6 +72,8 @@ def migrate(store: Store) -> list[Migration]:
             f" knows only {newest}: upgrade headgate, or use another database"
         )
     missing = [m for m in known if m.version not in applied]
+    if missing:
+        require_room(store, "change its tables")
     for migration in missing:
         for statement in migration.statements:
             client.command(with_part_settings(statement, settings))

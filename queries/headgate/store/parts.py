@@ -10,24 +10,45 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from headgate.store.errors import StoreError
+
 if TYPE_CHECKING:
     from headgate.store.client import Store
 
 PACKED_BELOW_BYTES = 128 << 20
 """Size of an embedded part, uncompressed, from which it is laid down as separate files."""
 
+LEAST_FREE_BYTES = 32 << 20
+"""What must be free on the disk of the embedded engine before anything is written on purpose."""
+
 _EVERYWHERE = {"merge_selector_base": 10}
-# Where a disk is full to the last byte the engine may take a part for written whose last file is empty; the journal
-# stops taking at 64 MiB, and what it has can be stored in half of that.
+# Where the disk is full the engine goes on as if it could write (`headgate.store.repair`): better not to begin. The
+# journal stops taking at 64 MiB, and what it has can be stored in half of that. What of its parts is broken the engine
+# sets aside when it opens, however large it is, rather than not to open.
 _EMBEDDED = {
     "min_bytes_for_full_part_storage": PACKED_BELOW_BYTES,
-    "min_free_disk_bytes_to_perform_insert": 32 << 20,
+    "min_free_disk_bytes_to_perform_insert": LEAST_FREE_BYTES,
+    "max_suspicious_broken_parts_bytes": 1 << 50,
 }
 
 
 def part_settings(store: Store) -> dict[str, int]:
     """Return the settings that each table of this store shall have."""
     return {**_EVERYWHERE, **_EMBEDDED} if store.embedded else dict(_EVERYWHERE)
+
+
+def require_room(store: Store, purpose: str) -> None:
+    """Raise StoreError where the embedded engine has so little disk left that it may not be able to write.
+
+    It would not notice, and a definition of which half is written costs the table.
+    """
+    if not store.embedded:
+        return
+    (free,) = store.client().query("SELECT min(free_space) FROM system.disks").result_rows[0]
+    if int(free) < LEAST_FREE_BYTES:
+        raise StoreError(
+            f"the disk of the store has {int(free) >> 20} MiB left, too little to {purpose}; make room on it"
+        )
 
 
 def with_part_settings(statement: str, settings: dict[str, int]) -> str:
@@ -42,7 +63,7 @@ def with_part_settings(statement: str, settings: dict[str, int]) -> str:
 def set_part_settings(store: Store) -> list[str]:
     """Set what tables made by earlier versions lack, and return their names; what an operator has set stays.
 
-    Parts that are there stay as they are until they are merged.
+    Raises StoreError where there is no room to. Parts that are there stay as they are until they are merged.
     """
     client = store.client()
     rows = client.query(
@@ -57,6 +78,7 @@ def set_part_settings(store: Store) -> list[str]:
             f"{n} = {v}" for n, v in settings.items() if f"{n} = " not in definition
         )
         if missing:
+            require_room(store, "change a table")
             client.command(f"ALTER TABLE `{table}` MODIFY SETTING {missing}")
             changed.append(str(table))
     return changed

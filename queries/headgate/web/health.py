@@ -54,6 +54,10 @@ _COUNTERS = {
         "headgate_quarantined",
         "What was put aside since the start, because it could never be stored.",
     ),
+    "broken_parts": (
+        "headgate_broken_parts",
+        "Parts that the embedded engine could not write whole, as on a full disk; what is left lies in detached/.",
+    ),
 }
 _NS = 1e9
 _PATIENCE_S = 5.0
