@@ -110,6 +110,18 @@ def test_files_and_json(tmp_path):
     assert {s["name"][0] for s in traces["strata"]} == {"shop", "stock"}
 
 
+def test_names_are_shown_as_they_are(tmp_path):
+    """Nothing that a sender calls itself is taken for colour, breaks the table, or reaches the terminal's controls."""
+    path = tmp_path / "traces.jsonl"
+    span = {"traceId": "1" * 32, "spanId": "1" * 16, "name": "[/red]pay\x1b[2J", "kind": 2}
+    span |= {"startTimeUnixNano": str(NOW), "endTimeUnixNano": str(NOW + 1)}
+    path.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}) + "\n")
+    done = run("--from", str(path))
+    assert done.exit_code == 0, done.output
+    assert "[/red]pay\\x1b[2J" in done.output
+    assert "\x1b" not in done.output
+
+
 def test_the_table_fits_eighty_columns():
     """However long the names, no line is wider than a terminal."""
     done = run("--rate", "20000", "--duration", "5s", "--operations", "500", "--low", "100")

@@ -169,6 +169,7 @@ def test_long_tables_say_how_many_more_there_are(shop: Store) -> None:
 def test_names_cannot_turn_or_break_a_line(shop: Store) -> None:
     """What people read shows control characters as escapes, and says where a name is empty; CSV keeps both."""
     document = asked(shop)
+    document["summary"]["notes"].append(f"first recorded: {TURNED}")
     for format_ in ("table", "md", "html", "svg"):
         text = render(
             document, format_, **({"width": 200} if format_ == "table" else {"chart": 2})

@@ -109,6 +109,6 @@ def test_no_number_is_cut():
     console = Console(width=80, file=io.StringIO())
     print_whole(console, table([row]))
     (line,) = [each for each in console.file.getvalue().splitlines() if "metrics" in each]
-    shown = "[/red]\ufffd[2J" + "s" * 49 + "…"
+    shown = "[/red]\\x1b[2J" + "s" * 46 + "…"
     assert line.split()[:4] == ["2026-11-26", "05:01", "metrics", shown]
     assert line.split()[-10:] == 5 * ["12,345,678"] + ["1.07", "GB", "1,234", "1,234", "yes"]

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from headgate.cli.size import size_text
 from headgate.queries import ReportError
+from headgate.queries.render.readable import readable
 from headgate.store import (
     StoreError,
     default_data_directory,
@@ -174,8 +175,8 @@ def table(rows: Iterable[Mapping[str, Any]]) -> Table:
 
 def _shortened(name: str) -> str:
     """Return a sender's name for a line of a terminal; csv and json have the whole."""
-    printable = "".join(character if character.isprintable() else "\ufffd" for character in name)
-    return printable if len(printable) <= _LONGEST else f"{printable[: _LONGEST - 1]}…"
+    shown = readable(name)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def _minute(time_s: int) -> str:

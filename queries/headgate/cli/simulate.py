@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from headgate.cli.rules import rules_of
 from headgate.cli.settings import load
+from headgate.queries.render.readable import readable
 from headgate.store import StoreError
 
 if TYPE_CHECKING:
@@ -197,7 +199,7 @@ def _table(signal: str, outcome: Outcome) -> Table:
 
 def _row(table: Table, name: str, stratum: Stratum) -> None:
     table.add_row(
-        name,
+        Text(readable(name)),
         f"{stratum.requests:,}",
         f"{stratum.expected:,.0f}",
         f"{stratum.expected / stratum.requests:.1%}",

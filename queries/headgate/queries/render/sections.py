@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headgate.queries.catalog import entry
 from headgate.queries.declaration import described
+from headgate.queries.render.readable import readable
 from headgate.queries.render.table import (
     NOT_SHOWN,
     heading,
@@ -69,7 +70,7 @@ def sections(document: Mapping[str, Any], rows: int = 0) -> Sections:
         name=document["report"],
         question=report.question,
         heading=heading(document),
-        notes=tuple(summary["notes"]),
+        notes=tuple(map(readable, summary["notes"])),
         numbers=tuple(
             (title(name), cell(name, summary), meanings.get(name, ""))
             for name, value in summary.items()

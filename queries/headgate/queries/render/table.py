@@ -66,7 +66,7 @@ def _parts(document: dict[str, Any], width: int, most: int) -> list[Any]:
     parts: list[Any] = [
         Text(f"{document['report']}: {report.question}", style="bold"),
         Text(heading(document), style="dim"),
-        *(Text(f"Note: {note}.", style="yellow") for note in summary["notes"]),
+        *(Text(f"Note: {readable(note)}.", style="yellow") for note in summary["notes"]),
     ]
     tables = {name: document["rows"] if name == "rows" else summary[name] for name in report.tables}
     if is_empty(document):
