@@ -98,6 +98,15 @@ def test_only_clients_with_a_certificate_are_served(server, files, who):
     assert "Traceback" not in server.errors()
 
 
+def test_a_handshake_that_does_not_end_does_not_stay(start, files):
+    """It has the time of a request."""
+    server = start(config={**files.settings, "receive_s": 1})
+    host, _, port = server.http.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(b"\x16\x03\x01")
+        assert connection.recv(100) == b""
+
+
 @pytest.mark.parametrize("command", [["status"], ["ledger"], ["report", "usage"]])
 def test_commands_on_this_machine_need_no_certificate(server, command):
     """They come through a socket that only the owner of the data directory may use."""

@@ -55,7 +55,11 @@ class HttpReceiver:
     async def listen(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         """Begin to answer, over TLS where there is a context."""
         self._server = await self._service.loop.create_server(
-            self._connect, sock=listener, ssl=context, backlog=_BACKLOG
+            self._connect,
+            sock=listener,
+            ssl=context,
+            ssl_handshake_timeout=self._receive_s if context else None,
+            backlog=_BACKLOG,
         )
         self._sweeping = asyncio.create_task(self._sweep())
 
