@@ -74,6 +74,15 @@ def test_ten_minutes(known):
     assert known.find(A, NOW + REMEMBER_NS + 1) is None
 
 
+def test_what_is_old_takes_no_place(known):
+    """A tenant that sends little holds what ten minutes take, not what the table can; the young stay."""
+    for minute in range(60):
+        known.begin(bytes([minute]) * 16, NOW + minute * 60 * 10**9, Future())
+    assert len(known._known) == 11
+    assert known.evicted_early == 0
+    assert known.find(bytes([49]) * 16, NOW + 59 * 60 * 10**9) is not None
+
+
 def test_a_clock_set_back_forgets_nothing(known):
     """Requests from a future that the clock left again are still known: in memory, and after a restart."""
     known.accepted(A, NOW)

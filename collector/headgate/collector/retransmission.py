@@ -2,7 +2,7 @@
 
 A retry that arrives while its original is under way joins the original's outcome. Digests outlive their segments in a
 log beside the journal: it is written and synced before a segment is removed, so that a second crash cannot forget
-them. The table has a fixed number of places; when one is taken away before its time, that is counted.
+them. The table has a number of places (58 MiB when all are taken); one that is taken away before its time is counted.
 """
 
 from __future__ import annotations
@@ -62,8 +62,13 @@ class Retransmissions:
         return accepted
 
     def begin(self, identity: bytes, now_ns: int, outcome: Future[Partial | None]) -> None:
-        """Remember a request that is under way."""
+        """Remember a request that is under way; those of more than ten minutes ago take no place any more."""
         self._known.pop(identity, None)
+        while self._known:
+            first, (arrival_ns, _) = next(iter(self._known.items()))
+            if now_ns - arrival_ns <= REMEMBER_NS:
+                break
+            del self._known[first]
         self._remember(identity, now_ns, outcome)
 
     def accepted(self, identity: bytes, arrival_ns: int) -> None:
