@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from report_rows import NOW as ROWS_NOW
+from report_rows import add_spans
 from scipy import stats
 
 from headgate.queries import entry, run
@@ -80,6 +82,42 @@ def test_what_was_planted_is_found_and_nothing_else() -> None:
     assert found[0].odds_ratio_low < true < found[0].odds_ratio_high
     assert found[0].error_rate == pytest.approx(0.3, abs=0.05)
     assert marks(told(planted(1, 6000)), 0.01)[7][0].startswith("tenant=t3 (")
+
+
+@pytest.mark.parametrize("where", [{}, {"": ""}])
+def test_a_bad_version_is_found_whoever_says_it(store: Store, where: dict[str, str]) -> None:
+    """The resource of calls that fail more is a difference, with the numbers that the same attribute of calls has."""
+    random = np.random.default_rng(8)
+    rows = []
+    for number in range(1500):
+        version, host = f"2.{number % 3}", f"h{random.integers(20)}"
+        failed = random.random() < (0.3 if version == "2.1" else 0.03)
+        said = {"service.version": version, "host.name": host}
+        rows.append(
+            {
+                "Timestamp": ROWS_NOW - timedelta(minutes=number % 600 + 5),
+                "StatusCode": "Error" if failed else "Unset",
+                "ServiceName": "shop" if number % 2 else "stock",
+                "SpanAttributes": {f"own.{key}": value for key, value in said.items()},
+                "ResourceAttributes": {"service.name": "any", "user.id": "u1", **said},
+            }
+        )
+    add_spans(store, rows)
+    found = run("errors", store, now=ROWS_NOW, since="1d", where=where).summary.differences
+    by_key = {d.key: d for d in found}
+    assert by_key["service.version"].value == "2.1"
+    assert by_key.keys() <= {"service.version", "own.service.version"}
+    if where:  # raw rows have the attributes of calls too
+        own = by_key["own.service.version"]
+        assert replace(by_key["service.version"], key="", q_value=0) == replace(
+            own, key="", q_value=0
+        )
+    failed = [row for row in rows if row["StatusCode"] == "Error"]
+    bad = [row for row in failed if row["ResourceAttributes"]["service.version"] == "2.1"]
+    assert by_key["service.version"].failures == len(bad)
+    assert by_key["service.version"].failure_share == pytest.approx(
+        len(bad) / len(failed), abs=1e-4
+    )
 
 
 def confounded(seed: int, count: int) -> list[Any]:

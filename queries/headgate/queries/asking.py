@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from headgate.queries.catalog import relations_of
 from headgate.queries.columns import Columns, columns_of
 from headgate.queries.days import DAY, by_days
 from headgate.queries.errors import ReportError
@@ -18,7 +19,7 @@ from headgate.queries.params import own
 from headgate.queries.periods import Periods, natural_step, periods
 from headgate.queries.recorded import Known, Records, cut, first_records
 from headgate.queries.source import Source, choose, sql
-from headgate.queries.stored import answers, possible, stored
+from headgate.queries.stored import ONLY_RAW, answers, possible, stored
 from headgate.queries.tier import DIMENSION_TIERS
 from headgate.queries.unknown import nothing_has_it, unknown_attribute
 from headgate.queries.window import zone_of
@@ -72,7 +73,9 @@ class Asking:
         if step == "auto":
             step = natural_step(ask.window)
         resolution = periods(ask.window, step, zone, params.week_start).resolution
-        relations = self.report.relations | {"usage"}
+        # What only raw rows have decides nothing for statements that do not read it.
+        unread = ONLY_RAW - relations_of(chosen.values())
+        relations = (self.report.relations - unread) | {"usage"}
         rows = self._stored(ask, relations)
         source = (
             rows

@@ -13,7 +13,7 @@ from headgate.queries.errors import UnknownReport, guess
 from headgate.queries.source import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from headgate.queries.declaration import Report
 
@@ -32,7 +32,12 @@ class Entry:
     @property
     def relations(self) -> frozenset[str]:
         """The relations its queries read."""
-        return frozenset(found for sql in self.queries.values() for found in _RELATION.findall(sql))
+        return relations_of(self.queries.values())
+
+
+def relations_of(statements: Iterable[str]) -> frozenset[str]:
+    """Return the relations that statements read."""
+    return frozenset(found for text in statements for found in _RELATION.findall(text))
 
 
 def names() -> list[str]:
@@ -63,4 +68,6 @@ def entry(name: str) -> Entry:
 def _statement(package: str, file: str) -> str:
     """Return a statement, with what its WITH clause shares with others (`{name:With}`) from `sources/`."""
     text = files(package).joinpath(file).read_text(encoding="utf-8")
-    return _SHARED.sub(lambda found: sql(found[1]).rstrip(), text)
+    while _SHARED.search(text):
+        text = _SHARED.sub(lambda found: sql(found[1]).rstrip(), text)
+    return text

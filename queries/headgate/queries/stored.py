@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "events"
 _USAGE = "usage_quarter"
 _TABLES = {"events", "otel_traces", "otel_logs", "sampling_history", _USAGE}
-_ONLY_RAW = {"kept"}
+ONLY_RAW = {"kept"}
 
 
 def answers(
@@ -50,7 +50,7 @@ def answers(
 
 def possible(tables: Collection[str], relations: Collection[str]) -> bool:
     """Return whether a store has what is needed to ask, and relations need nothing else than uses."""
-    return set(tables) >= _TABLES and not _ONLY_RAW & set(relations)
+    return set(tables) >= _TABLES and not ONLY_RAW & set(relations)
 
 
 def stored(
@@ -67,7 +67,7 @@ def stored(
         made = {"stored_uses": "stored_uses", name: "stored_unweighted"}
     if by:
         made["uses"] = "uses_by"
-    beside = {relation: name for relation, (_, name) in BESIDE.items() if relation not in _ONLY_RAW}
+    beside = {relation: name for relation, (_, name) in BESIDE.items() if relation not in ONLY_RAW}
     made |= {name: name for name in (*RAW.values(), *beside.values())}
     keep = TIERS["events"][0].keep
     missing = []

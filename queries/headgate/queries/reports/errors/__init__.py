@@ -39,7 +39,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     )
     whole = success(outcomes)
     ranking = reliability(outcomes)
-    differing = differences(told, params.significance)
+    differing = differences(told, params.significance, columns["kept.resources"])
     associated = associations(columns["sizes"], params.significance)
     by_speed, speed_effect, speed_p = speeds(columns["speeds"])
     met = np.unique(affected["user_hash"]).size
@@ -73,7 +73,8 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
 def _asks(params: ErrorParams, window: Window) -> Mapping[str, Ask]:
     length = max(window.until - window.since, timedelta(days=params.lookback_days))
     before = Ask(Window(window.since - length, window.since), params, ("seen",))
-    return {"before": before, **anyone(params, window)}
+    resources = Ask(window, params, ("resources",), quiet=True)
+    return {"before": before, "kept": resources, **anyone(params, window)}
 
 
 REPORT = Report(
@@ -119,7 +120,7 @@ REPORT = Report(
     reduce=reduce,
     asks=_asks,
     borrows=(BORROWED,),
-    on_request=(ARRIVALS,),
+    on_request=(ARRIVALS, "resources"),
     charts=(
         Gauge(
             title="Error rate",

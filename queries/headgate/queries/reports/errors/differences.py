@@ -22,17 +22,28 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SHOWN, MARKS = 20, 3
+_NOTHING = Columns({})
 LEAST_ODDS_RATIO = 1.5
 SPEEDS = ("fast", "medium", "slow")
 
 
-def differences(attributes: Columns, significance: float) -> tuple[Difference, ...]:
-    """Return what all failures together have more often than successes, the largest odds ratio first."""
-    if not attributes.rows:
-        return ()
-    laid = _Laid.of(attributes)
-    well = attributes["well"].astype(bool)
-    return _compared(laid, laid.group(~well), laid.group(well), significance)[:SHOWN]
+def differences(
+    attributes: Columns, significance: float, resources: Columns = _NOTHING
+) -> tuple[Difference, ...]:
+    """Return what all failures together have more often than successes, the largest odds ratio first.
+
+    `resources` are the attributes of resources, counted in rows of their own.
+    """
+    found: list[Difference] = []
+    for rows in (attributes, resources):
+        if rows.rows:
+            laid, well = _Laid.of(rows), rows["well"].astype(bool)
+            found += _compared(laid, laid.group(~well), laid.group(well), significance)
+    return tuple(sorted(found, key=_clearest)[:SHOWN])
+
+
+def _clearest(found: Difference) -> tuple[float, float, str, str]:
+    return -found.odds_ratio_low, found.q_value, found.key, found.value
 
 
 def marks(attributes: Columns, significance: float) -> dict[int, tuple[str, ...]]:
@@ -85,7 +96,7 @@ def _compared(
         )
         for i in shown
     ]
-    return tuple(sorted(found, key=lambda d: (-d.odds_ratio_low, d.q_value, d.key, d.value)))
+    return tuple(sorted(found, key=_clearest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +117,9 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Laid:
-    """The rows of attributes.sql by number: cell = value x strata + stratum, -1 - stratum for a whole stratum.
+    """Rows of attributes.sql or resources.sql by number.
 
+    cell = value x strata + stratum, -1 - stratum for a whole stratum.
     Stratum 0 is all of them together: operations are not compared within operations.
     """
 

@@ -78,7 +78,10 @@ class Code(Failed):
 class Difference:
     """An attribute's value that failures have more often than successes of the same operations."""
 
-    key: Annotated[str, "attribute, or `operation`"]
+    key: Annotated[
+        str,
+        "attribute of a call, or of its resource (of raw spans, that are kept for 7 days); or `operation`",
+    ]
     value: Annotated[str, "its value"]
     failures: Annotated[float, "failed calls with it"]
     failure_share: Annotated[
