@@ -17,7 +17,7 @@ import pytest
 from report_rows import NOW, add_spans
 
 from headgate.queries import ReportError, names, run
-from headgate.queries.render import FORMATS, format_of, render
+from headgate.queries.render import FORMATS, format_of, render, unshown
 from headgate.queries.render.tables import tables_of
 from headgate.store import embedded_store, migrate
 
@@ -152,6 +152,26 @@ def test_several_windows_follow_each_other_on_paper_and_in_pictures(shop: Store)
     assert len(ids) == len(set(ids))
     assert {*re.findall(r"url\(#([^)]+)\)", both)} <= {*ids}
     assert render(documents, "png").startswith(b"\x89PNG")
+
+
+def test_characters_without_a_font_are_named(shop: Store, tmp_path: Path) -> None:
+    """What paper and pictures cannot show is told by code and name with the remedy; what fonts have is not."""
+    document = asked(shop)
+    for row in document["rows"]:
+        row["operation"] = 'кофе → \U0001e8c4\U0001e8c4 "\\ ж\u200d'
+    for format_ in ("pdf", "png"):
+        told = unshown([document, asked(shop)], format_)
+        assert told.startswith("no font here has U+1E8C4 mende kikakui syllable m060 nyon: install")
+        assert "--fonts" in told
+        assert render(document, format_, fonts=tmp_path)  # made all the same
+        assert unshown([asked(shop)], format_) == ""
+    assert {
+        unshown([document], format_) for format_ in FORMATS if format_ not in {"pdf", "png"}
+    } == {""}
+    document["rows"][0]["operation"] = "".join(chr(0x1E800 + n) for n in range(15))
+    many = unshown([document], "pdf")
+    assert many.count("U+") == 10
+    assert " and more: install" in many
 
 
 def test_long_tables_say_how_many_more_there_are(shop: Store) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from headgate.queries import ReportError, entry
 from headgate.queries.origin import from_directory, from_server, from_url
-from headgate.queries.render import FORMATS, format_of, render
+from headgate.queries.render import FORMATS, format_of, render, unshown
 from headgate.queries.runner import DEFAULT_SINCE
 from headgate.store import StoreError, default_data_directory
 
@@ -92,6 +92,15 @@ def report(
             " unless given. json, csv, xlsx and parquet hold all.",
         ),
     ] = None,
+    fonts: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="HEADGATE_FONTS",
+            exists=True,
+            file_okay=False,
+            help="Directory of fonts for pdf and png, for scripts that no font of the system has.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write to this file instead of the terminal.")
     ] = None,
@@ -144,7 +153,9 @@ def report(
         _document(Place(store, data or [], server, token), name, question | own | {"since": begin})
         for begin in since or [DEFAULT_SINCE]
     ]
-    _write(documents, written, output, {"chart": chart, "table": table, "rows": rows})
+    _write(
+        documents, written, output, {"chart": chart, "table": table, "rows": rows, "fonts": fonts}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +222,8 @@ def _write(
     width = max(shutil.get_terminal_size().columns, _NARROWEST)
     color = terminal and "NO_COLOR" not in os.environ
     data = render(documents, format_, width=width, color=color, **options)
+    if lacking := unshown(documents, format_, options["fonts"]):
+        typer.echo(f"headgate: {lacking}", err=True)
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

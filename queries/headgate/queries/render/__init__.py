@@ -16,6 +16,7 @@ from headgate.queries.render.clock import local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 Document = dict[str, Any]
 
@@ -48,8 +49,8 @@ FORMATS = {
 
 _FOR_PROGRAMS = {"csv", "parquet"}
 _OPTIONS = {
-    "table": ("width", "color", "rows"), "md": ("rows",), "html": ("rows",), "pdf": ("rows",),
-    "csv": ("table",), "parquet": ("table",), "svg": ("chart",), "png": ("chart",),
+    "table": ("width", "color", "rows"), "md": ("rows",), "html": ("rows",), "pdf": ("rows", "fonts"),
+    "csv": ("table",), "parquet": ("table",), "svg": ("chart",), "png": ("chart", "fonts"),
 }  # fmt: skip
 _MOST_ROWS = {"table": 50, "md": 50, "pdf": 100, "html": 300}
 _AFTER_EACH_OTHER = {"table", "md"}  # the others hold several answers in one file
@@ -67,6 +68,15 @@ def format_of(ending: str, given: str, otherwise: str) -> str:
     return wanted
 
 
+def unshown(documents: Sequence[Document], format_: str, fonts: Path | None = None) -> str:
+    """Return a sentence about characters that a format cannot show here, for want of a font; empty for most formats."""
+    if "fonts" not in _OPTIONS.get(format_, ()):
+        return ""
+    from headgate.queries.render.fonts import unshown as of_fonts
+
+    return of_fonts(documents, fonts)
+
+
 def render(
     documents: Document | Sequence[Document],
     format_: str,
@@ -76,12 +86,15 @@ def render(
     chart: int = 1,
     table: str = "",
     rows: int | None = None,
+    fonts: Path | None = None,
 ) -> bytes:
     """Return one or several answers of one report in a format; text is UTF-8 and ends with a newline.
 
     `width` and `color` matter to tables only, `chart` (the number of the chart, from 1) to pictures only, and `table`
     (`rows`, `summary`, or a list of the summary) to CSV and Parquet only. What people read holds at most `rows` rows of
     each table and says how many more there are; 0 is all, None what suits the format.
+
+    `fonts` is a directory of fonts for paper and PNG, beside those of the system; `unshown` says what none has.
 
     Raises ReportError for a format that there is not, whose libraries are not installed,
     and for a chart or a table that there is not.
@@ -94,6 +107,7 @@ def render(
         shown: Any = documents[0] if len(documents) == 1 else documents
         return json.dumps(shown, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     given: dict[str, Any] = {"width": width, "color": color, "chart": chart, "table": table}
+    given["fonts"] = fonts
     given["rows"] = _MOST_ROWS.get(format_, 0) if rows is None else rows
     options = {name: given[name] for name in _OPTIONS.get(format_, ())}
     module, _, name = known.maker.partition(":")

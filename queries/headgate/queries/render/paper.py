@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 COLUMN = 340  # pixels of a chart without its axes, half a page
 
 
-def as_paper(*documents: Mapping[str, Any], rows: int = 0) -> bytes:
-    """Return the PDF, with one answer after the other where there are several, each from a new page on."""
-    made = _set(documents, rows, format="pdf")
+def as_paper(*documents: Mapping[str, Any], rows: int = 0, fonts: Path | None = None) -> bytes:
+    """Return the PDF, with one answer after the other where there are several, each from a new page on.
+
+    `fonts` is a directory of fonts to use beside those of the system.
+    """
+    made = _set(documents, rows, fonts, format="pdf")
     if not isinstance(made, bytes):
         raise TypeError("a PDF is one file")
     return made
@@ -29,11 +32,13 @@ def as_paper(*documents: Mapping[str, Any], rows: int = 0) -> bytes:
 
 def pages(document: Mapping[str, Any], *, ppi: float) -> list[bytes]:
     """Return the pages as PNG, of so many pixels an inch."""
-    made = _set([document], 0, format="png", ppi=ppi)
+    made = _set([document], 0, None, format="png", ppi=ppi)
     return made if isinstance(made, list) else [made]
 
 
-def _set(documents: Sequence[Mapping[str, Any]], rows: int, **options: Any) -> bytes | list[bytes]:
+def _set(
+    documents: Sequence[Mapping[str, Any]], rows: int, fonts: Path | None, **options: Any
+) -> bytes | list[bytes]:
     import typst
 
     content = []
@@ -51,8 +56,10 @@ def _set(documents: Sequence[Mapping[str, Any]], rows: int, **options: Any) -> b
         (root / "paper.typ").write_text(text, encoding="utf-8")
         (root / "content.json").write_text(json.dumps(content), encoding="utf-8")
         for file, drawing in files_of.items():
-            (root / file).write_bytes(pdf(drawing))
-        made: bytes | list[bytes] = typst.compile(root / "paper.typ", root=root, **options)
+            (root / file).write_bytes(pdf(drawing, fonts))
+        made: bytes | list[bytes] = typst.compile(
+            root / "paper.typ", root=root, font_paths=[fonts] if fonts else [], **options
+        )
     return made
 
 

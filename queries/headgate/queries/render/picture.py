@@ -14,6 +14,7 @@ from headgate.queries.render.vega import Drawing, drawings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 VEGALITE = "6.4"
 FONT = "Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
@@ -40,8 +41,9 @@ def as_svg(*documents: Mapping[str, Any], chart: int) -> str:
     return _below([svg(_titled(document, chart)) for document in documents]) + "\n"
 
 
-def as_png(*documents: Mapping[str, Any], chart: int) -> bytes:
-    """Return the same as PNG."""
+def as_png(*documents: Mapping[str, Any], chart: int, fonts: Path | None = None) -> bytes:
+    """Return the same as PNG; `fonts` is a directory of fonts to use beside those of the system."""
+    _know(fonts)
     return _drawn(as_svg(*documents, chart=chart))
 
 
@@ -75,9 +77,11 @@ def svg(drawing: Drawing) -> str:
     return str(vl_convert.vegalite_to_svg(spec, vl_version=VEGALITE, allowed_base_urls=[]))
 
 
-def pdf(drawing: Drawing) -> bytes:
+def pdf(drawing: Drawing, fonts: Path | None = None) -> bytes:
     """Return a drawing as a PDF of one page, its fonts inside."""
     import vl_convert
+
+    _know(fonts)
 
     return bytes(vl_convert.svg_to_pdf(svg(drawing)))
 
@@ -85,6 +89,14 @@ def pdf(drawing: Drawing) -> bytes:
 def png(drawing: Drawing) -> bytes:
     """Return a drawing as PNG, twice as dense as a screen's pixels."""
     return _drawn(svg(drawing))
+
+
+def _know(fonts: Path | None) -> None:
+    """Make the fonts of a directory known to the library that draws, for as long as this process lives."""
+    import vl_convert
+
+    if fonts:
+        vl_convert.register_font_directory(str(fonts))
 
 
 def _drawn(picture: str) -> bytes:

@@ -10,7 +10,7 @@ WITH (
         AND ({service:String} = '' OR ServiceName = {service:String})
 ) AS every,
 {hours_of:With}
-SELECT well, stratum, key, value, arrivals, uses, weight_squares
+SELECT well, stratum, key, value, seen AS arrivals, uses, weight_squares
 FROM
 (
     SELECT
@@ -18,10 +18,10 @@ FROM
         stratum,
         toString(name) AS key,
         found AS value,
-        sum(n) AS arrivals,
+        sum(arrivals) AS seen,
         sum(w) AS uses,
         sum(ww) AS weight_squares,
-        sum(if(well, 0, sum(n))) OVER (PARTITION BY key, value) AS failures
+        sum(if(well, 0, sum(arrivals))) OVER (PARTITION BY key, value) AS failures
     FROM
     (
         SELECT
@@ -29,7 +29,7 @@ FROM
             cityHash64(ServiceName, Operation) AS stratum,
             mapKeys(any(Resource)) AS names,
             mapValues(any(Resource)) AS values,
-            count() AS n,
+            count() AS arrivals,
             sum(Weight * every) AS w,
             sum(Weight * every * Weight * every) AS ww
         FROM {kept:Identifier}
