@@ -237,6 +237,38 @@ def test_what_was_left_out_is_told_after_a_crash_too(begin, store):
     }  # fmt: skip
 
 
+def bad(names):
+    """Return a request of one span a service, each with a trace id that is none."""
+    made = ExportTraceServiceRequest()
+    for name in names:
+        batch = made.resource_spans.add()
+        batch.resource.attributes.add(key="service.name").value.string_value = name
+        batch.scope_spans.add().spans.add(trace_id=b"short", span_id=b"8 bytes.")
+    return made.SerializeToString()
+
+
+def test_services_of_bad_items_are_limited_like_others(begin, store):
+    """A sender of bad items cannot fill the ledger with names: beyond a thousand an hour they are `__other__`."""
+    clock = [NOW]
+    pipe = begin(limits=PATIENT, clock_ns=lambda: clock[0])
+    sent = [[f"service {number}" for number in range(1003)], ["service 7"], ["x" * 2000]]
+    for names in sent:
+        with pytest.raises(Malformed, match="not taken"):
+            pipe.accept(Signal.TRACES, bad(names))
+    clock[0] += 3600 * 10**9
+    with pytest.raises(Malformed, match="not taken"):
+        pipe.accept(Signal.TRACES, bad(["service 1002"]))
+    assert pipe.flush()
+    found = store.client().query(
+        "SELECT ServiceName, sum(Rejected), sum(Other) FROM ledger GROUP BY ServiceName"
+    )
+    books = {name: (rejected, other) for name, rejected, other in found.result_rows}
+    assert len(books) == 1002
+    assert books["__other__"] == (4, 4)
+    assert books["service 7"] == (2, 0)
+    assert books["service 1002"] == (1, 0), "in another hour"
+
+
 def test_storing_waits_for_what_cannot_be_released(begin, store):
     """ClickHouse forgets old tokens: no more is stored than a restart could repeat under tokens it remembers."""
     clock = [NOW]

@@ -46,6 +46,7 @@ class Intake:
         database: str,
         clock_ns: Callable[[], int],
         monotonic_s: Callable[[], float],
+        most_services: int,
     ) -> None:
         """Notify `lock` when there is something to seal that was not there before."""
         self._lock = lock  # guards everything below
@@ -58,7 +59,9 @@ class Intake:
         self._monotonic_s = monotonic_s
         self._closing = self._sealing = False
         self.filling = Filling(limits)
-        self.books = Books(lock, journal, clock_ns, self._noted, self._entries_written)
+        self.books = Books(
+            lock, journal, clock_ns, self._noted, self._entries_written, most_services
+        )
 
     @property
     def accepting(self) -> bool:

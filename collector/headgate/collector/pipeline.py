@@ -101,6 +101,7 @@ class Pipeline:
             database=store.database,
             clock_ns=clock_ns,
             monotonic_s=monotonic_s,
+            most_services=rules.limits.services,
         )
         self.books = self._intake.books
         self._waiting: deque[Segment] = deque()
