@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
-from headgate.store import audit
+import pytest
+from spans import writes_fail_after
+
+from headgate.store import StoreError, audit
 from headgate.store.document import delete, document, documents, save, versions
+from headgate.store.watch import Watch
 
 NOW = datetime(2026, 9, 23, 10, 0, 0, 123_000, tzinfo=UTC)
 KIND = "report"
@@ -24,6 +29,19 @@ def test_saving_a_b_a_gives_a_again(store):
     assert (found.body, found.version, found.saved_by) == ({"x": 1}, 3, "ann")
     assert found.saved_at == NOW.replace(tzinfo=None)
     assert [one.body["x"] for one in versions(store, KIND, "weekly")] == [1, 2, 1]
+
+
+def test_what_the_disk_had_no_room_for_is_not_called_saved(store):
+    """The engine says nothing; who saves is told, and what could not be written harms nobody once it is set aside."""
+    put(store, "weekly", {"x": 1})
+    with (
+        writes_fail_after(1000),
+        pytest.raises(StoreError, match="report 'weekly' may not have been saved"),
+    ):
+        put(store, "weekly", {"x": os.urandom(2000).hex()})
+    Watch(store).look()
+    put(store, "weekly", {"x": 2})
+    assert [one.body["x"] for one in versions(store, KIND, "weekly")] == [1, 2]
 
 
 def test_documents_of_a_kind_are_apart_from_others(store):

@@ -11,6 +11,9 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headgate.store.errors import StoreError
+from headgate.store.watch import failed_writes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -69,7 +72,7 @@ def versions(store: Store, kind: str, name: str) -> list[Document]:
 def save(
     store: Store, kind: str, name: str, body: Mapping[str, Any], *, by: str, now: datetime
 ) -> None:
-    """Save a new version; `now` is aware."""
+    """Save a new version; `now` is aware. Raises StoreError where the disk was full meanwhile."""
     _write(store, kind, name, json.dumps(body, sort_keys=True), by=by, now=now, deleted=False)
 
 
@@ -81,6 +84,7 @@ def delete(store: Store, kind: str, name: str, *, by: str, now: datetime) -> Non
 def _write(
     store: Store, kind: str, name: str, body: str, *, by: str, now: datetime, deleted: bool
 ) -> None:
+    failed = failed_writes(store) if store.embedded else 0
     store.client().command(
         _SAVE,
         parameters={
@@ -89,6 +93,10 @@ def _write(
         },
         settings={"insert_deduplication_token": uuid.uuid4().hex},
     )  # fmt: skip
+    if store.embedded and failed_writes(store) != failed:
+        raise StoreError(
+            f"{kind} {name!r} may not have been saved, since the disk was full; make room on it and save again"
+        )
 
 
 def _document(row: Any) -> Document:

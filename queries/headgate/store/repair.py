@@ -48,11 +48,12 @@ class Repaired:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part as the engine lists it; `recent` if it is of the time that is in doubt."""
+    """A part as the engine lists it; `shown` if it has rows to read, `recent` if it is of the time that is in doubt."""
 
     name: str
     path: Path
     active: bool
+    shown: bool
     packed: bool
     recent: bool
 
@@ -124,14 +125,14 @@ def _once(store: Store, since_s: float) -> Repaired:
 def _parts(store: Store, client: Client, since_s: float) -> dict[str, list[_Part]]:
     """Return the parts by table, those that were merged or given up included."""
     rows = client.query(
-        "SELECT table, name, path, active, part_storage_type = 'Packed',"
+        "SELECT table, name, path, active, active AND rows, part_storage_type = 'Packed',"
         " modification_time >= fromUnixTimestamp({since:Int64}) FROM system.parts"
         " WHERE database = {database:String}",
         parameters={"database": store.database, "since": int(since_s)},
     ).result_rows
     parts: dict[str, list[_Part]] = {}
-    for table, name, path, active, packed, recent in rows:
-        part = _Part(str(name), Path(path), bool(active), bool(packed), bool(recent))
+    for table, name, path, *flags in rows:
+        part = _Part(str(name), Path(path), *map(bool, flags))
         parts.setdefault(str(table), []).append(part)
     return parts
 
@@ -160,12 +161,17 @@ def _is_sound(client: Client, table: str, part: _Part) -> bool:
 
 
 def _unnoted(names: set[str], parts: Sequence[_Part]) -> list[str]:
-    """Return the recent parts of single inserts whose token is not in the log."""
+    """Return the recent parts of single inserts whose token is in no log, if their rows can be read, merged or not."""
     spans = {span_of(name) for name in names}
+    shown = [span for part in parts if part.shown and (span := span_of(part.name))]
     return [
         part.name
         for part in parts
-        if part.recent and (span := span_of(part.name)) and span.single and span not in spans
+        if part.recent
+        and (span := span_of(part.name))
+        and span.single
+        and span not in spans
+        and any(each.holds(span) for each in shown)
     ]
 
 

@@ -21,6 +21,13 @@ _MARGIN_S = 5.0
 _NEVER = -1
 
 
+def failed_writes(store: Store) -> int:
+    """Return how often the embedded engine could not write since it was opened, whatever that was for."""
+    text = f"SELECT value FROM system.events WHERE event = '{FAILED_WRITES}'"
+    rows = store.client().query(text).result_rows
+    return int(rows[0][0]) if rows else 0
+
+
 class Watch:
     """Watches one database of an embedded engine; for the thread that inserts into it.
 
@@ -46,7 +53,7 @@ class Watch:
         Raises OSError, ClickHouseError, StoreError when that cannot be found out now.
         """
         now_s = self._now_s()
-        failed = self._failed_writes()
+        failed = failed_writes(self._store)
         if failed != self._seen and not self._repair(failed):
             return False
         self._good_s = now_s
@@ -54,7 +61,7 @@ class Watch:
 
     def repair(self) -> None:
         """Repair what an insert that failed may have left, whether or not writes failed; raises as `look`."""
-        self._repair(self._failed_writes())
+        self._repair(failed_writes(self._store))
 
     def _repair(self, failed: int) -> bool:
         """Return whether there was nothing to repair."""
@@ -69,11 +76,3 @@ class Watch:
         if repaired.tables:
             _log.warning("repaired %s", ", ".join(sorted(repaired.tables)))
         return not repaired.tables
-
-    def _failed_writes(self) -> int:
-        rows = (
-            self._store.client()
-            .query(f"SELECT value FROM system.events WHERE event = '{FAILED_WRITES}'")
-            .result_rows
-        )
-        return int(rows[0][0]) if rows else 0
