@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,6 +24,7 @@ from headgate.web.health import Readiness, exposition
 if TYPE_CHECKING:
     from headgate.store import Store
 
+ROOT = Path(__file__).parents[1]
 NOW_NS = 1_800_000_000_000_000_000
 LOOK = Vitals(
     now_ns=NOW_NS,
@@ -81,6 +84,20 @@ def test_prometheus_reads_what_we_write() -> None:
     assert found["headgate_uptime_seconds",] == LOOK.uptime_s
     assert found["headgate_last_stored_timestamp_seconds",] == NOW_NS / 1e9 - 1.5
     assert found["headgate_sampling_probability", ("signal", "traces")] == 0.25
+
+
+def test_the_page_on_watching_has_every_metric() -> None:
+    """And none that there is not."""
+    page = (ROOT / "docs" / "how-to" / "watch-the-collector.md").read_text()
+    text = exposition(LOOK, {"traces": 0.25}).decode()
+    told = set(re.findall(r"`(headgate_\w+)", page))
+    samples = {
+        sample.name
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name.startswith("headgate_")
+    }
+    assert told == samples
 
 
 def test_workers_are_told_of_as_one() -> None:
@@ -205,7 +222,8 @@ def test_the_screen_says_it_in_units_people_use() -> None:
     assert "traces 25.0%" in text
     assert "quarantined" not in text
     assert "broken" not in text
-    assert "3 pieces" in shown(quarantined=3)
+    assert "3 pieces:" in shown(quarantined=3)
+    assert "1 piece:" in shown(quarantined=1)
     assert "2 that the engine could not write" in shown(broken_parts=2)
     assert "come again" not in text
     assert "1,200 requests" in shown(refused=1200)

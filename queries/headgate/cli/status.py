@@ -123,10 +123,9 @@ def _rest(found: Mapping[str, Any]) -> Table:
     ]
     if found.get("refused"):  # the server may be older than we are
         rows.append(("told to come again", f"{found['refused']:,} requests since the start"))
-    if found["quarantined"]:
-        rows.append(
-            ("quarantined", f"{found['quarantined']} pieces: see the log and journal/quarantine")
-        )
+    if count := found["quarantined"]:
+        pieces = "1 piece" if count == 1 else f"{count:,} pieces"
+        rows.append(("quarantined", f"{pieces}: see the log and journal/quarantine"))
     if found["broken_parts"]:
         rows.append(
             (
