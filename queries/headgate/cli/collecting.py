@@ -55,10 +55,10 @@ def open_tenants(
     own = _open_pipeline(
         settings, rules, directory, store, directory.path / "journal", room, None, observer
     )
-    tenants = Tenants(own, open_, began_s=time.monotonic())
+    tenants = Tenants(own, open_, monotonic_s=time.monotonic)
     for path in sorted(tenants_path.glob("*/journal")):
         if next(path.glob("*.journal"), None):
-            tenants.pipeline(path.parent.name)
+            tenants.pipeline(path.parent.name, patience_s=None)
     return tenants
 
 
