@@ -97,7 +97,7 @@ def test_a_table_alone_and_how_much_of_it_can_be_asked_for(
     for name in "abc":
         insert(store, name)
     path = "/api/reports/usage?since=7d"
-    assert ask(f"{path}&format=csv&table=timeline").text.startswith("period,calls")
+    assert ask(f"{path}&format=csv&table=timeline").text.startswith("period,whole,calls")
     assert "and 2 more" in ask(f"{path}&format=table&rows=1").text
     assert "more" not in ask(f"{path}&format=table&rows=0").text
     for wrong in ("format=csv&table=days", "format=html&table=timeline", "format=table&rows=x"):
