@@ -39,7 +39,8 @@ class Watch:
         self._store = store
         self._now_s = now_s
         self._seen = 0
-        self._good_s = now_s()
+        # To the next whole second: what is there already is others', and need have no token.
+        self._good_s = now_s() + _MARGIN_S + 1
         self.broken = 0
 
     def doubt(self) -> None:
