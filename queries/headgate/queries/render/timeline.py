@@ -69,7 +69,7 @@ def timeline(chart: Timeline, records: Sequence[Mapping[str, Any]], of: Span) ->
             "type": "temporal",
             "axis": _dates([value["at"] for value in values]),
             "title": CUT if any(value["cut"] for value in values) else None,
-            "scale": {"type": "utc"},
+            "scale": {"type": "utc", "padding": 8},
         }
     highest = (value[name] for value in values for name in ("value", "high"))
     unit = quantity(chart.y[0])

@@ -215,9 +215,12 @@ def _heat_map(chart: HeatMap, records: Sequence[Mapping[str, Any]]) -> Spec | No
     wide = (
         len({value["x"] for value in values}) * max(len(value["x"]) for value in values) > _LETTERS
     )
+    # Of numbers, such as hours, some are enough; names are all needed.
+    numbered = {axis: all(value[axis].isdigit() for value in values) for axis in ("x", "y")}
     places = {
         axis: {"field": axis, "type": "ordinal", "sort": None, "title": title(field),
-               "axis": {"labelAngle": -40 if axis == "x" and wide else 0, "labelOverlap": False, "labelLimit": 160}}
+               "axis": {"labelAngle": -40 if axis == "x" and wide and not numbered["x"] else 0, "labelLimit": 160,
+                        "labelOverlap": numbered[axis], "labelSeparation": 3 if numbered[axis] else 0}}
         for axis, field in (("x", chart.x), ("y", chart.y))
     }  # fmt: skip
     tips = [

@@ -27,14 +27,18 @@ _NAMES = {
 }
 LARGE_ODDS = 1000  # beyond it the ratio says no more than that one side has next to nothing
 _SYMMETRIC_WITHIN = 0.15
+_LISTED = 5  # of a list in a cell
 # Zero of the one means that the other was not measured.
 _MEASURED_BY = {"avg_quality_score": "scored_calls", "transferred_bytes": "transferred_bytes"}
 _OF_METRIC = {"value", "against", "difference", "low", "high", "before", "after"}
+_TITLES = {"daily_series": "by day", "day_series": "by hour of the day"}
 _MS_STEPS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 
 
 def title(name: str) -> str:
     """Return a field's name as people read it."""
+    if name in _TITLES:
+        return _TITLES[name]
     for suffix, said in (("_ms", ""), ("_at", ""), ("_series", " by period")):
         if name.endswith(suffix):
             name = name.removesuffix(suffix) + said
@@ -53,15 +57,21 @@ def show(name: str, value: Any, uncertainty: dict[str, float | None] | None = No
     """Return a value as people read it, its unit taken from its field's name."""
     if value is None:
         return "-"
-    if isinstance(value, list) and name.endswith("_series"):
-        return spark(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(readable(str(item)) for item in value)
+        return spark(value) if name.endswith("_series") else _listed(value)
     if isinstance(value, str):
         return _words(name, value)
     if name.startswith("odds_ratio") and value > LARGE_ODDS:
         return f"over {LARGE_ODDS:,}"
     return _estimate(name, value, uncertainty) if uncertainty else _number(name, value)
+
+
+def _listed(items: list[Any]) -> str:
+    """Return the first of many items, and how many more there are."""
+    more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+    return ", ".join(readable(str(item)) for item in items[:_LISTED]) + more
 
 
 def _words(field: str, text: str) -> str:
