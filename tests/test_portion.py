@@ -112,7 +112,7 @@ def test_a_kill_at_any_insert_doubles_nothing(store, tmp_path, segment, monkeypa
             raise SystemExit  # a kill
         real(*arguments)
 
-    def mark(path):
+    def mark(path, blocks):
         if left[0] == 0:
             raise SystemExit  # a kill
 
