@@ -315,12 +315,14 @@ def test_a_disk_that_fills_up_and_is_cleared(small_disk, collector, clients):
     collector.wait_ready()
     time.sleep(1.0)
     ballast = small_disk / "ballast"
-    fill(small_disk / "most", leave=80 << 20)
     moments, seen = random.Random(SEED), set()  # noqa: S311  # a test's choices
     for _ in range(TIMES_FULL):
+        # As much as is taken at once, whatever was stored since.
+        fill(small_disk / "most", leave=80 << 20)
         fill_while_it_stores(collector, ballast, moments, seen)
         time.sleep(0.05)
         ballast.unlink()
+        (small_disk / "most").unlink()
     fill(ballast)
     answer = httpx.post(
         f"http://{collector.http}/v1/traces",
@@ -334,7 +336,6 @@ def test_a_disk_that_fills_up_and_is_cleared(small_disk, collector, clients):
     while time.monotonic() < full_until:
         fill(ballast)
         time.sleep(0.05)
-    (small_disk / "most").unlink()
     ballast.unlink()
     time.sleep(1.0)
     sent = clients()
