@@ -12,6 +12,7 @@ that looks for attributes few uses have (the index of stored uses finds those), 
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import threading
 import uuid
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     from headgate.queries.source import Source
     from headgate.store import Store
 
+_log = logging.getLogger(__name__)
 MOST_ROWS = 4_000_000
 """Of at most so many uses a copy is made: some 250 MB, at 60 bytes each."""
 MOST_WIDE_ROWS = 2_500_000
 """Likewise with their attributes: some 330 MB, at 130 bytes each."""
 _AT_ONCE = threading.BoundedSemaphore(2)
 _COLUMNS = (
-    "Timestamp", "Kind", "ServiceName", "Operation", "Outcome", "Duration", "UserId", "UserHash", "SessionId",
+    "Timestamp", "Kind", "ServiceName", "Operation", "Outcome", "Failed", "Duration", "UserId", "UserHash", "SessionId",
     "HasSession", "TraceId", "SpanId", "Value", "Attributes", "Resource", "ErrorType", "ErrorMessage", "ErrorStack",
     "Fingerprint",
 )  # fmt: skip
@@ -107,8 +109,9 @@ def _copied(
             settings=session,
         )
         rows = client.query(f"SELECT count() FROM {name}", settings=session).result_rows[0][0]
-    except ClickHouseError:
+    except ClickHouseError as error:
         # No leave to make tables, no memory: rows themselves answer, or say what is wrong with the question.
+        _log.info("each statement looks for the uses itself: %s", error)
         return False
     return int(rows) <= most
 

@@ -19,7 +19,8 @@ spans and named log records, by the collector's definitions, under the same colu
 both, and there is one definition of each number. There the weight of a row is what sampling made it stand for.
 
 Usage and events have a column for how sure a number is, `Noise` (see `headgate.queries.uncertain`), and events `Draw`,
-a hash of what was kept or dropped as one, the trace or the person, and `HasSession`, which costs less than which it is.
+a hash of what was kept or dropped as one, the trace or the person, and two that cost less than what they are about:
+`HasSession` and, of uses, `Failed`.
 
 Stored uses may stand in where attributes are asked for that they have themselves (`headgate.queries.stored`). `by` a
 dimension that is counted from all traffic, and without other filters than the service, reads usage from the dimension's

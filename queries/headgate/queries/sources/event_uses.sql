@@ -10,6 +10,7 @@ SELECT
     ServiceName,
     name AS Operation,
     multiIf(NOT failed, 'ok', match(error_type, '(?i)timeout|deadline'), 'timeout', 'error') AS Outcome,
+    failed AS Failed,
     toUInt64(0) AS Duration,
     arrayFirst(value -> value != '' AND NOT has({nobody:Array(String)}, value),
         arrayFlatten(arrayMap(key -> [LogAttributes[key], ResourceAttributes[key]],

@@ -6,6 +6,7 @@ SELECT
     ServiceName,
     Operation,
     Outcome,
+    CAST(Outcome != 'ok', 'UInt8') AS Failed,
     Duration,
     UserId,
     SessionId,

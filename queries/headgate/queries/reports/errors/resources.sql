@@ -1,9 +1,9 @@
 -- How often each value of a resource's attributes is found among failures and among successes of each operation (stratum),
 -- in the raw spans that were kept, as stored uses do not know their resource; the rows with an empty key count all of
--- them. Few resources have many spans, so that spans are first counted by resource. Beyond a million spans those of one
+-- them. Few resources have many spans, so that spans are first counted by resource. Beyond most_uses spans those of one
 -- hour in `every` are read. Only values that at least three failures have are compared.
 WITH (
-    SELECT greatest(1, intDiv(sum(1), 2 * {most_uses:UInt64}))
+    SELECT greatest(1, intDiv(sum(1), {most_uses:UInt64}))
     FROM {spans:Identifier}
     WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
         AND Timestamp < {until:DateTime64(9, 'UTC')}
@@ -25,7 +25,7 @@ FROM
     FROM
     (
         SELECT
-            Outcome = 'ok' AS well,
+            NOT Failed AS well,
             cityHash64(ServiceName, Operation) AS stratum,
             mapKeys(any(Resource)) AS names,
             mapValues(any(Resource)) AS values,
