@@ -114,11 +114,11 @@ class Asking:
         daily = texts.keys() & self.report.report.by_days
         if daily and not grid.resolution % DAY and not self._weighted(source):
             sources |= dict.fromkeys(daily, by_days(source))
+        if not source.raw:
+            return self._run(sources, source, params, grid, texts)
         rare = () if source.provisional else self.report.report.rare
         parameters = self._parameters(source, params, grid)
         shared = {q for q, text in texts.items() if q not in rare and reads_uses(source, text)}
-        if not source.raw:
-            return self._run(sources, source, params, grid, texts)
         with gathered(self.store, source, parameters, [texts[q] for q in shared]) as copy:
             try:
                 near = sources | dict.fromkeys(shared, copy)

@@ -1,20 +1,5 @@
 -- Who the busiest thousand users are; beyond half a million uses, those of one hour in `every` are asked.
-WITH (
-    SELECT greatest(1, intDiv(sum(1), {most_uses:UInt64}))
-    FROM {events:Identifier}
-    WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
-        AND Timestamp < {until:DateTime64(9, 'UTC')}
-        AND ({service:String} = '' OR ServiceName = {service:String})
-        AND ({operation:String} = '' OR Operation = {operation:String})
-) AS every,
-hours AS (
-    SELECT toDateTime(number * 3600, 'UTC')
-    FROM numbers(
-        intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600),
-        intDiv(toUnixTimestamp({until:DateTime64(9, 'UTC')}), 3600)
-            - intDiv(toUnixTimestamp({since:DateTime64(9, 'UTC')}), 3600) + 1)
-    WHERE intHash64(number) % every = 0
-)
+WITH {some_hours:With}
 SELECT UserHash AS user_hash, any(UserId) AS user
 FROM {events:Identifier}
 WHERE UserHash IN (

@@ -11,27 +11,7 @@ WITH
     toStartOfDay({since:DateTime64(9, 'UTC')}, 'UTC') AS begin,
     toUInt8(if(Time < begin, 0, 1 + greatest(0,
         intDiv(toInt32(toDate(Time, {timezone:String})) + 3 - first_day, 7) - first_week))) AS week_of,
-    (
-        SELECT (groupArray(label), groupArray(service), groupArray(operation))
-        FROM
-        (
-            SELECT
-                bitXor(cityHash64(ServiceName), bitRotateLeft(cityHash64(Operation), 1)) AS label,
-                any(toString(ServiceName)) AS service,
-                any(toString(Operation)) AS operation
-            FROM {usage:Identifier}
-            WHERE Entry
-                AND Time >= {since:DateTime64(9, 'UTC')}
-                AND Time < {until:DateTime64(9, 'UTC')}
-                AND ({service:String} = '' OR ServiceName = {service:String})
-                AND ({operation:String} = '' OR Operation = {operation:String})
-            GROUP BY label
-        )
-    ) AS known,
-    transform(
-        bitXor(cityHash64(ServiceName), bitRotateLeft(cityHash64(Operation), 1)),
-        known.1, arrayEnumerate(known.1), toUInt32(0)) AS number,
-    least(64, length(known.1) + 1) AS bits,
+    {operation_bits:With},
     bitShiftLeft(toUInt64(1), number % 64) AS operation_bit
 SELECT
     if(whole, '', known.2[word * 64 + bit]) AS service,

@@ -133,12 +133,13 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     rows = []
     for label, part in parts(usage, "service", "operation"):
         found = _frequency(part, earlier.get(label, _NOTHING), known, label, context)
+        idle = found["hours_since_last_use"] > ARCHIVE_AFTER_HOURS  # REQ-ALRT-04
         rows.append(
             Row(
                 service=label[0],
                 operation=label[1],
                 share=round(part.sum("calls") / all_calls, 4) if all_calls else 0.0,
-                verdict=verdict(found["hours_since_last_use"]),
+                verdict="archive candidate" if idle else "in use",
                 calls_series=from_first(_per_period(part, context), context, label),
                 **found,
             )
@@ -156,11 +157,6 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         **_frequency(usage, before, known, None, context),
     )
     return Reduced(summary, tuple(rows))
-
-
-def verdict(hours_since_last_use: float) -> str:
-    """Return REQ-ALRT-04 for the last use as words."""
-    return "archive candidate" if hours_since_last_use > ARCHIVE_AFTER_HOURS else "in use"
 
 
 def _frequency(

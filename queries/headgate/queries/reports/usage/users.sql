@@ -2,27 +2,7 @@
 -- that rows are grouped by users and words, not by each user of each operation: a hundred thousand groups instead of
 -- millions. Operations without a use in the window, whose users are counted by whole days or hours, share bit 0.
 WITH
-    (
-        SELECT (groupArray(label), groupArray(service), groupArray(operation))
-        FROM
-        (
-            SELECT
-                bitXor(cityHash64(ServiceName), bitRotateLeft(cityHash64(Operation), 1)) AS label,
-                any(toString(ServiceName)) AS service,
-                any(toString(Operation)) AS operation
-            FROM {usage:Identifier}
-            WHERE Entry
-                AND Time >= {since:DateTime64(9, 'UTC')}
-                AND Time < {until:DateTime64(9, 'UTC')}
-                AND ({service:String} = '' OR ServiceName = {service:String})
-                AND ({operation:String} = '' OR Operation = {operation:String})
-            GROUP BY label
-        )
-    ) AS known,
-    transform(
-        bitXor(cityHash64(ServiceName), bitRotateLeft(cityHash64(Operation), 1)),
-        known.1, arrayEnumerate(known.1), toUInt32(0)) AS number,
-    least(64, length(known.1) + 1) AS bits
+    {operation_bits:With}
 SELECT
     if(whole, '', known.2[word * 64 + bit]) AS service,
     if(whole, '', known.3[word * 64 + bit]) AS operation,

@@ -1,14 +1,7 @@
 -- Every use of a session or a user, in order. session identifies either (named = 1: by its id). Beyond half a million
 -- uses one session in `one_in` is read, whole: what sessions do cannot be told from some of their uses.
 WITH
-    (
-        SELECT greatest(1, intDiv(sum(1), {most_uses:UInt64}))
-        FROM {events:Identifier}
-        WHERE Timestamp >= {since:DateTime64(9, 'UTC')}
-            AND Timestamp < {until:DateTime64(9, 'UTC')}
-            AND ({service:String} = '' OR ServiceName = {service:String})
-            AND ({operation:String} = '' OR Operation = {operation:String})
-    ) AS every,
+    {every:With},
     if(SessionId != '', cityHash64(SessionId), UserHash) AS actor
 SELECT
     actor AS session,
