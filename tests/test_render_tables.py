@@ -174,6 +174,16 @@ def test_characters_without_a_font_are_named(shop: Store, tmp_path: Path) -> Non
     assert " and more: install" in many
 
 
+def test_a_report_does_not_fail_for_want_of_the_words_for_a_font(
+    shop: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Typst refuses a character in words that we do not know, a sentence says so; nothing is raised."""
+    document = asked(shop)
+    document["rows"][0]["operation"] = "\U0001e8c4"
+    monkeypatch.setattr("headgate.queries.render.fonts._REFUSED", re.compile("never said"))
+    assert "cannot be told: " in unshown([document], "pdf")
+
+
 def test_long_tables_say_how_many_more_there_are(shop: Store) -> None:
     """What people read holds so many rows and counts the rest; what programs read holds all."""
     document = asked(shop)

@@ -21,7 +21,10 @@ _LETTERS = {"L", "N", "P", "S"}  # marks and joiners are shown with what they be
 
 
 def unshown(documents: Iterable[Mapping[str, Any]], fonts: Path | None = None) -> str:
-    """Return a sentence about characters of answers that no font has, naming up to ten; empty where all are shown."""
+    """Return a sentence about characters of answers that no font has, naming up to ten; empty where all are shown.
+
+    Where Typst cannot tell, the sentence says so.
+    """
     import typst
 
     wanted = {character for document in documents for character in _characters(document)}
@@ -39,8 +42,8 @@ def unshown(documents: Iterable[Mapping[str, Any]], fonts: Path | None = None) -
         except typst.TypstError as error:
             refused = _REFUSED.search(str(error))
             named = wanted & set(refused[1]) if refused else set()
-            if not named:
-                raise
+            if not named:  # other words than we know: no reason to give no report
+                return f"which characters no font here has cannot be told: {error}"
             lacking += sorted(named)
             wanted -= named
         else:
