@@ -265,12 +265,12 @@ class Asking:
             "where_values": list(params.where.values()),
             "events_threshold": source.events_threshold,
             "most_uses": MOST_USES,
-            "users_since": _instant(users.since),
-            "users_until": _instant(users.until),
-            "days_since": _instant(days.since),
-            "days_until": _instant(days.until),
-            "whole_since": _instant(whole.since),
-            "whole_until": _instant(whole.until),
+            "users_since": _second(users.since),
+            "users_until": _second(users.until),
+            "days_since": _second(days.since),
+            "days_until": _second(days.until),
+            "whole_since": _second(whole.since),
+            "whole_until": _second(whole.until),
             **source.relations,
             **own(params),
         }
@@ -298,3 +298,8 @@ def store_errors() -> Iterator[None]:
 def _instant(moment: datetime) -> str:
     """Return a time of a UTC window as text for parameters that say 'UTC': numbers of few digits are read as dates."""
     return f"{moment:%Y-%m-%d %H:%M:%S.%f}000"
+
+
+def _second(moment: datetime) -> str:
+    """Return a time of whole seconds of a UTC window likewise."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -119,13 +119,39 @@ class Source:
         return replace(self, notes=(*self.notes, *more))
 
     def statement(self, sql: str) -> str:
-        """Return a report's statement as it is sent."""
-        if not self.definitions:
-            return sql
-        prelude = ",\n".join(f"{name} AS (\n{text})" for name, text in self.definitions.items())
+        """Return a report's statement as it is sent: with the definitions that it reads, without comments.
+
+        What it does not read the engine would have to parse too: for a question to a small table that takes as long as
+        its answer.
+        """
+        body = _uncommented(sql)
+        read = self._read_by(body)
+        prelude = ",\n".join(
+            f"{name} AS (\n{_uncommented(text)})"
+            for name, text in self.definitions.items()
+            if name in read
+        )
+        if not prelude:
+            return body
         # A statement may begin with a WITH of its own; there can be only one.
-        body, merged = re.subn(r"\A((?:\s*--[^\n]*\n)*)\s*WITH\b", r"\1,", sql)
-        return f"WITH {prelude}\n{body if merged else sql}"
+        body = re.sub(r"\A\s*WITH\b", ",", body)
+        return f"WITH {prelude}\n{body}"
+
+    def _read_by(self, text: str) -> set[str]:
+        """Return the names of the definitions that a statement reads, or that those read."""
+        found: set[str] = set()
+        texts = [text]
+        while texts:
+            words = re.findall(r"\w+", texts.pop())
+            named = {self.relations.get(word, word) for word in words} | {*words}
+            fresh = (named & self.definitions.keys()) - found
+            found |= fresh
+            texts += (_uncommented(self.definitions[name]) for name in fresh)
+        return found
+
+
+def _uncommented(text: str) -> str:
+    return re.sub(r"^\s*--.*\n?", "", text, flags=re.MULTILINE)
 
 
 def choose(

@@ -2,10 +2,10 @@
 -- of a day are the same.
 SELECT *, CAST([], 'Array(Float64)') AS Noise
 FROM usage_day AS counted
-WHERE counted.Time >= {whole_since:DateTime64(9, 'UTC')}
-    AND counted.Time < {whole_until:DateTime64(9, 'UTC')}
+WHERE counted.Time >= {whole_since:DateTime('UTC')}
+    AND counted.Time < {whole_until:DateTime('UTC')}
 UNION ALL
 SELECT *, CAST([], 'Array(Float64)') AS Noise
 FROM {usage_table:Identifier} AS counted
-WHERE counted.Time < {whole_since:DateTime64(9, 'UTC')}
-    OR counted.Time >= {whole_until:DateTime64(9, 'UTC')}
+WHERE counted.Time < {whole_since:DateTime('UTC')}
+    OR counted.Time >= {whole_until:DateTime('UTC')}

@@ -2,93 +2,75 @@
 -- another, and how many had their first day, as far as is remembered, in the window. A user's weeks are counted from
 -- the week that the window begins in, 1: no year's weeks are another's; 0 is all days before the window's first. 63 of
 -- them reach further back than users are kept. Operations are bits, 64 to a word (usage.users). Rows are grouped by
--- user, word and eight weeks, with the operations of each week in a word of its own: what somebody used in two weeks are
--- the bits that both words have. So there are a hundred thousand groups instead of millions.
+-- user, word and week, so that what somebody used in two weeks are the bits that both words have: half a million groups
+-- instead of several. Everybody is first in one word only, so that the whole may be added up. Of counts, place 0 is the
+-- whole and place 1 bit 0.
 WITH
     indexOf(
         ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'], {week_start:String}) - 1 AS first_day,
     intDiv(toInt32(toDate({since:DateTime64(9, 'UTC')}, {timezone:String})) + 3 - first_day, 7) AS first_week,
-    toStartOfDay({since:DateTime64(9, 'UTC')}, 'UTC') AS begin,
-    toUInt8(if(Time < begin, 0, 1 + greatest(0,
-        intDiv(toInt32(toDate(Time, {timezone:String})) + 3 - first_day, 7) - first_week))) AS week_of,
-    {operation_bits:With},
-    bitShiftLeft(toUInt64(1), number % 64) AS operation_bit
+    toUInt8(greatest(0,
+        1 + intDiv(toInt32(toDate(Time, {timezone:String})) + 3 - first_day, 7) - first_week)) AS week_of,
+    {operation_bits:With}
 SELECT
-    if(whole, '', known.2[word * 64 + bit]) AS service,
-    if(whole, '', known.3[word * 64 + bit]) AS operation,
-    whole,
-    arrivals,
-    retained,
-    newcomers
+    if(whole, '', known.2[word * 64 + place - 1]) AS service,
+    if(whole, '', known.3[word * 64 + place - 1]) AS operation,
+    place = 0 AS whole,
+    sum(came) AS arrivals,
+    sum(back) AS retained,
+    sum(new) AS newcomers
 FROM
 (
     SELECT
         part.1 AS word,
-        grouping(word) = 1 AS whole,
-        if(whole, [countIf(first AND weeks != 0)],
-            sumForEach(arrayMap(bit -> bitTest(part.2, bit), range(bits)))) AS every_arrivals,
-        if(whole, [countIf(first AND bitAnd(weeks, bitShiftRight(weeks, 1)) != 0)],
-            sumForEach(arrayMap(bit -> bitTest(part.3, bit), range(bits)))) AS every_retained,
-        if(whole, [countIf(first AND weeks != 0 AND NOT before)],
-            sumForEach(arrayMap(bit -> bitTest(part.4, bit), range(bits)))) AS every_newcomers
+        arrayConcat([countIf(first AND weeks != 0)],
+            sumForEach(arrayMap(bit -> bitTest(part.2, bit), range(bits)))) AS came_by,
+        arrayConcat([countIf(first AND bitAnd(weeks, bitShiftRight(weeks, 1)) != 0)],
+            sumForEach(arrayMap(bit -> bitTest(part.3, bit), range(bits)))) AS back_by,
+        arrayConcat([countIf(first AND weeks != 0 AND NOT before)],
+            sumForEach(arrayMap(bit -> bitTest(part.4, bit), range(bits)))) AS new_by
     FROM
     (
         SELECT
-            groupBitOr(user_weeks) AS weeks,
+            groupBitOr(weeks_of) AS weeks,
             max(earlier != 0) AS before,
             groupArray((word, used, again, bitAnd(used, bitNot(earlier)))) AS words
         FROM
         (
             SELECT
-                any(somebody) AS user,
-                any(intDiv(place, 8)) AS word,
-                groupBitOr(bitOr(bitOr(bitOr(w0, w1), bitOr(w2, w3)), bitOr(bitOr(w4, w5), bitOr(w6, w7)))) AS used,
-                groupBitOrIf(week_0, place % 8 = 0) AS earlier,
-                arraySort(groupArray((place % 8, w0, w7))) AS blocks,
-                bitOr(
-                    groupBitOr(bitOr(
-                        bitOr(bitOr(bitAnd(w0, w1), bitAnd(w1, w2)), bitOr(bitAnd(w2, w3), bitAnd(w3, w4))),
-                        bitOr(bitOr(bitAnd(w4, w5), bitAnd(w5, w6)), bitAnd(w6, w7)))),
-                    arrayReduce('groupBitOr', arrayMap(
-                        (this, next) -> if(next.1 = this.1 + 1, bitAnd(this.3, next.2), 0),
-                        arrayPopBack(blocks), arrayPopFront(blocks)))) AS again,
-                groupBitOr(bitShiftLeft(
-                    toUInt64((w0 != 0) + 2 * (w1 != 0) + 4 * (w2 != 0) + 8 * (w3 != 0)
-                        + 16 * (w4 != 0) + 32 * (w5 != 0) + 64 * (w6 != 0) + 128 * (w7 != 0)),
-                    place % 8 * 8)) AS user_weeks
+                any(user) AS person,
+                any(intDiv(place, 64)) AS word,
+                groupBitOrIf(operations, place % 64 != 0) AS used,
+                groupBitOrIf(operations, place % 64 = 0) AS earlier,
+                groupBitOrIf(bitShiftLeft(toUInt64(1), place % 64), place % 64 != 0) AS weeks_of,
+                arraySort(groupArrayIf((place, operations), place % 64 != 0)) AS by_week,
+                arrayReduce('groupBitOr', arrayMap(
+                    (this, next) -> if(next.1 = this.1 + 1, bitAnd(this.2, next.2), 0),
+                    arrayPopBack(by_week), arrayPopFront(by_week))) AS again
             FROM
             (
                 SELECT
-                    any(UserHash) AS somebody,
-                    bitXor(UserHash, bitShiftLeft(intDiv(toUInt64(number), 64) * 8 + intDiv(week_of, 8), 40)) AS key,
-                    bitShiftRight(bitXor(key, somebody), 40) AS place,
-                    groupBitOrIf(operation_bit, week_of % 8 = 0) AS week_0,
-                    groupBitOrIf(operation_bit, week_of % 8 = 1) AS w1,
-                    groupBitOrIf(operation_bit, week_of % 8 = 2) AS w2,
-                    groupBitOrIf(operation_bit, week_of % 8 = 3) AS w3,
-                    groupBitOrIf(operation_bit, week_of % 8 = 4) AS w4,
-                    groupBitOrIf(operation_bit, week_of % 8 = 5) AS w5,
-                    groupBitOrIf(operation_bit, week_of % 8 = 6) AS w6,
-                    groupBitOrIf(operation_bit, week_of % 8 = 7) AS w7,
-                    if(place % 8 = 0, 0, week_0) AS w0
+                    any(UserHash) AS user,
+                    bitShiftRight(bitXor(key, user), 40) AS place,
+                    groupBitOr(bitShiftLeft(toUInt64(1), bitAnd(number, 63))) AS operations
                 FROM {history:Identifier}
                 WHERE UserHash != 0
-                    AND Time < {until:DateTime64(9, 'UTC')}
-                    AND (Time < begin OR Time >= {since:DateTime64(9, 'UTC')})
                     AND ({service:String} = '' OR ServiceName = {service:String})
                     AND ({operation:String} = '' OR Operation = {operation:String})
-                GROUP BY key
+                GROUP BY bitXor(UserHash, bitShiftLeft(
+                    bitShiftLeft(toUInt64(bitShiftRight(number, 6)), 6) + week_of, 40)) AS key
             )
-            GROUP BY bitXor(somebody, bitShiftLeft(intDiv(place, 8), 40))
+            GROUP BY bitXor(user, bitShiftLeft(intDiv(place, 64), 40))
         )
-        GROUP BY user
+        GROUP BY person
     )
     ARRAY JOIN words AS part, arrayMap(place -> place = 1, arrayEnumerate(words)) AS first
-    GROUP BY GROUPING SETS ((word), ())
+    GROUP BY word
 )
 ARRAY JOIN
-    every_arrivals AS arrivals,
-    every_retained AS retained,
-    every_newcomers AS newcomers,
-    range(if(whole, 1, bits)) AS bit
-WHERE whole OR (arrivals > 0 AND word * 64 + bit > 0)
+    came_by AS came,
+    back_by AS back,
+    new_by AS new,
+    range(length(came_by)) AS place
+WHERE whole OR (came > 0 AND word * 64 + place > 1)
+GROUP BY service, operation, whole
