@@ -59,7 +59,7 @@ def test_days_say_what_quarters_say(
     daily = []
 
     def noting(source: Source) -> Source:
-        daily.append("FROM usage_day" in by_days(source).statement(""))
+        daily.append("FROM usage_day" in by_days(source).statement("SELECT * FROM kept_usage"))
         return by_days(source)
 
     monkeypatch.setattr(asking, "by_days", noting)

@@ -38,7 +38,8 @@ def back(**distance: float) -> Window:
 def read(source: Source) -> list[str]:
     """Return the tables that the source's statements read."""
     used = set(source.relations.values())
-    return sorted(t for t in ALL if t in used or re.search(rf"FROM {t}\b", source.statement("")))
+    texts = "\n".join(source.definitions.values())
+    return sorted(t for t in ALL if t in used or re.search(rf"FROM {t}\b", texts))
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,14 @@ from headgate.queries.days import DAY, by_days
 from headgate.queries.errors import ReportError
 from headgate.queries.gathered import gathered, is_gone, reads_uses
 from headgate.queries.params import own
+from headgate.queries.people import with_people
 from headgate.queries.periods import Periods, natural_step, periods
 from headgate.queries.recorded import Known, Records, cut, first_records
 from headgate.queries.source import Source, choose, sql
 from headgate.queries.stored import ONLY_RAW, answers, possible, stored
 from headgate.queries.tier import DIMENSION_TIERS
 from headgate.queries.unknown import nothing_has_it, unknown_attribute
-from headgate.queries.window import zone_of
+from headgate.queries.window import instant, second, zone_of
 from headgate.store import StoreError
 from headgate.store.dimension import attributes_of
 from headgate.store.fingerprint import fingerprint
@@ -102,7 +103,7 @@ class Asking:
         kept, less = self.records.kept(source, self.now).within(source.window)
         if less != "whole":
             source, known = replace(source, window=kept), less
-        source = self._thinned(source)
+        source = with_people(self._thinned(source))
         grid = periods(source.window, step, zone, params.week_start)
         return source, known, grid, self._columns(source, params, grid, chosen)
 
@@ -156,7 +157,7 @@ class Asking:
         if not asked or not possible(self.tables, relations):
             return None
         wide = ask.window.aligned(QUARTER)
-        window = {"since": _instant(wide.since), "until": _instant(wide.until)}
+        window = {"since": instant(wide.since), "until": instant(wide.until)}
         with store_errors():
             found = answers(self.store, window, asked)
         if not found:
@@ -221,8 +222,8 @@ class Asking:
     def _sampled(self, window: Window, usage: str) -> tuple[int, bool]:
         """Return the largest threshold of events in a window, and whether any use of it stands for others."""
         parameters = {
-            "since": _instant(window.since),
-            "until": _instant(window.until),
+            "since": instant(window.since),
+            "until": instant(window.until),
             "usage": usage,
         }
         with store_errors():
@@ -244,8 +245,8 @@ class Asking:
         users, days = source.users or source.window, source.days or source.window
         whole = source.window.whole(DAY)
         return {
-            "since": _instant(source.window.since),
-            "until": _instant(source.window.until),
+            "since": instant(source.window.since),
+            "until": instant(source.window.until),
             "service": params.service or "",
             # With `by` the relations' operation is another thing; the filter has been applied below them.
             "operation": operation if params.by is None else "",
@@ -265,12 +266,12 @@ class Asking:
             "where_values": list(params.where.values()),
             "events_threshold": source.events_threshold,
             "most_uses": MOST_USES,
-            "users_since": _second(users.since),
-            "users_until": _second(users.until),
-            "days_since": _second(days.since),
-            "days_until": _second(days.until),
-            "whole_since": _second(whole.since),
-            "whole_until": _second(whole.until),
+            "users_since": second(users.since),
+            "users_until": second(users.until),
+            "days_since": second(days.since),
+            "days_until": second(days.until),
+            "whole_since": second(whole.since),
+            "whole_until": second(whole.until),
             **source.relations,
             **own(params),
         }
@@ -293,13 +294,3 @@ def store_errors() -> Iterator[None]:
     except ClickHouseError as error:
         reason = str(error).strip().splitlines()[0][:_REASON_LENGTH]
         raise StoreError(f"the store could not answer: {reason}") from error
-
-
-def _instant(moment: datetime) -> str:
-    """Return a time of a UTC window as text for parameters that say 'UTC': numbers of few digits are read as dates."""
-    return f"{moment:%Y-%m-%d %H:%M:%S.%f}000"
-
-
-def _second(moment: datetime) -> str:
-    """Return a time of whole seconds of a UTC window likewise."""
-    return f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -3,7 +3,7 @@
 Reports read relations, not tables. A relation has the columns of its rollup table:
 
     usage    usage_minute, usage_quarter or usage_day, the finest that still holds the whole window
-    users    user_day for whole days of UTC where those do, user_hour for other hours of the window
+    users    user_day for whole days of UTC where those do, user_hour for other hours; of the window only
     events   events, thinned to the people that were kept throughout the window
     history  users, and user_day: who was there before the window
     ledger   ledger: what else came in; without entries where raw rows answer
@@ -29,13 +29,13 @@ own rollup; who it was, and what else is only in rows, still comes from raw rows
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from headgate.queries.estimate import probability
+from headgate.queries.statement import joined
 from headgate.queries.tier import DIMENSION_TIERS, PLURAL, TIERS, Tier, chosen_tier
 from headgate.queries.window import UTC_ZONE, Window, said
 from headgate.store import NoData
@@ -58,6 +58,7 @@ RAW_KEEP = timedelta(days=7)
 _DAY = timedelta(days=1)
 _UNCOUNTED = "what has no value of the dimension is not counted"
 _KEPT = {"usage": "kept_usage", "events": "kept_events"}
+_PEOPLE_TABLES = ("user_hour", "user_day")
 _PEOPLE = {"users": "people", "history": "history"}
 RAW = {"usage": "raw_usage", "users": "raw_users", "events": "raw_events"}
 
@@ -118,40 +119,9 @@ class Source:
         more = (f"{name}: {n}" for name, o in others.items() for n in o.notes if n not in known)
         return replace(self, notes=(*self.notes, *more))
 
-    def statement(self, sql: str) -> str:
-        """Return a report's statement as it is sent: with the definitions that it reads, without comments.
-
-        What it does not read the engine would have to parse too: for a question to a small table that takes as long as
-        its answer.
-        """
-        body = _uncommented(sql)
-        read = self._read_by(body)
-        prelude = ",\n".join(
-            f"{name} AS (\n{_uncommented(text)})"
-            for name, text in self.definitions.items()
-            if name in read
-        )
-        if not prelude:
-            return body
-        # A statement may begin with a WITH of its own; there can be only one.
-        body = re.sub(r"\A\s*WITH\b", ",", body)
-        return f"WITH {prelude}\n{body}"
-
-    def _read_by(self, text: str) -> set[str]:
-        """Return the names of the definitions that a statement reads, or that those read."""
-        found: set[str] = set()
-        texts = [text]
-        while texts:
-            words = re.findall(r"\w+", texts.pop())
-            named = {self.relations.get(word, word) for word in words} | {*words}
-            fresh = (named & self.definitions.keys()) - found
-            found |= fresh
-            texts += (_uncommented(self.definitions[name]) for name in fresh)
-        return found
-
-
-def _uncommented(text: str) -> str:
-    return re.sub(r"^\s*--.*\n?", "", text, flags=re.MULTILINE)
+    def statement(self, text: str) -> str:
+        """Return a report's statement as it is sent."""
+        return joined(text, self.definitions, self.relations)
 
 
 def choose(
@@ -218,7 +188,8 @@ def _rollups(
     # Who was there before is told by the rows of users too: those of the window are their history's end.
     relations = {*relations, "users"} if "history" in relations else relations
     beside = {relation: BESIDE[relation][0] for relation in relations if relation in BESIDE}
-    if not set(beside.values()) <= set(tables):
+    needed_tables = {*beside.values(), *(_PEOPLE_TABLES if "users" in relations else ())}
+    if not needed_tables <= set(tables):
         return None
     for relation in sorted(set(relations) - beside.keys()):
         needed = usage_resolution if relation == "usage" else resolution
@@ -237,7 +208,7 @@ def _rollups(
     usage = chosen.get("usage") or next(iter(chosen.values()))
     read = beside | {name: _KEPT.get(name, tier.table) for name, tier in chosen.items()}
     wide = days = None
-    if "users" in chosen and "user_day" in tables:
+    if "users" in chosen:
         unit = chosen["users"].step
         wide = Window(window.aligned(unit).since, window.until)
         if earlier:  # the step that holds its end is counted in the window that follows

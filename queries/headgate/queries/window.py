@@ -151,3 +151,13 @@ def said(moment: datetime, zone: ZoneInfo) -> str:
 def iso(moment: datetime) -> str:
     """Return a time as ISO 8601 in UTC, with `Z`, and without a fraction that is zero."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def instant(moment: datetime) -> str:
+    """Return a time of a UTC window as text for parameters that say 'UTC': numbers of few digits are read as dates."""
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}000"
+
+
+def second(moment: datetime) -> str:
+    """Return a time of whole seconds of a UTC window likewise."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

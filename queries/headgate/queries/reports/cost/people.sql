@@ -10,15 +10,11 @@ WHERE UserHash IN (
         SELECT UserHash
         FROM {users:Identifier}
         WHERE UserHash != 0
-            AND Time >= {since:DateTime64(9, 'UTC')}
-            AND Time < {until:DateTime64(9, 'UTC')}
             AND ({service:String} = '' OR ServiceName = {service:String})
             AND ({operation:String} = '' OR Operation = {operation:String})
         GROUP BY UserHash
         ORDER BY sum(Calls) DESC, UserHash
         LIMIT 1000)
-    AND Time >= {since:DateTime64(9, 'UTC')}
-    AND Time < {until:DateTime64(9, 'UTC')}
     AND ({service:String} = '' OR ServiceName = {service:String})
     AND ({operation:String} = '' OR Operation = {operation:String})
 GROUP BY user_hash, service, operation

@@ -3,19 +3,18 @@
 -- the week that the window begins in, 1: no year's weeks are another's; 0 is all days before the window's first. 63 of
 -- them reach further back than users are kept. Operations are bits, 64 to a word (usage.users). Rows are grouped by
 -- user, word and week, so that what somebody used in two weeks are the bits that both words have: half a million groups
--- instead of several. Everybody is first in one word only, so that the whole may be added up. Of counts, place 0 is the
--- whole and place 1 bit 0.
+-- instead of several. What all rows of a group share is read by groupBitOr, whose state is half that of any. Everybody is first in one word only, so that the whole may be added up. Bit 64 is the whole.
 WITH
     indexOf(
         ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'], {week_start:String}) - 1 AS first_day,
-    intDiv(toInt32(toDate({since:DateTime64(9, 'UTC')}, {timezone:String})) + 3 - first_day, 7) AS first_week,
-    toUInt8(greatest(0,
-        1 + intDiv(toInt32(toDate(Time, {timezone:String})) + 3 - first_day, 7) - first_week)) AS week_of,
+    toUInt16(10 - first_day) AS shift,
+    toUInt16(intDiv(toUInt16(toDate({since:DateTime64(9, 'UTC')}, {timezone:String})) + shift, 7) - 1) AS week_before,
+    toUInt8(greatest(week_before, intDiv(toUInt16(toDate(Time, {timezone:String})) + shift, 7)) - week_before) AS week_of,
     {operation_bits:With}
 SELECT
-    if(whole, '', known.2[word * 64 + place - 1]) AS service,
-    if(whole, '', known.3[word * 64 + place - 1]) AS operation,
-    place = 0 AS whole,
+    if(whole, '', known.2[word * 64 + bit]) AS service,
+    if(whole, '', known.3[word * 64 + bit]) AS operation,
+    bit = 64 AS whole,
     sum(came) AS arrivals,
     sum(back) AS retained,
     sum(new) AS newcomers
@@ -23,12 +22,10 @@ FROM
 (
     SELECT
         part.1 AS word,
-        arrayConcat([countIf(first AND weeks != 0)],
-            sumForEach(arrayMap(bit -> bitTest(part.2, bit), range(bits)))) AS came_by,
-        arrayConcat([countIf(first AND bitAnd(weeks, bitShiftRight(weeks, 1)) != 0)],
-            sumForEach(arrayMap(bit -> bitTest(part.3, bit), range(bits)))) AS back_by,
-        arrayConcat([countIf(first AND weeks != 0 AND NOT before)],
-            sumForEach(arrayMap(bit -> bitTest(part.4, bit), range(bits)))) AS new_by
+        bit,
+        sum(if(bit = 64, first AND weeks != 0, bitTest(part.2, bit % 64))) AS came,
+        sum(if(bit = 64, first AND bitAnd(weeks, bitShiftRight(weeks, 1)) != 0, bitTest(part.3, bit % 64))) AS back,
+        sum(if(bit = 64, first AND weeks != 0 AND NOT before, bitTest(part.4, bit % 64))) AS new
     FROM
     (
         SELECT
@@ -38,8 +35,8 @@ FROM
         FROM
         (
             SELECT
-                any(user) AS person,
-                any(intDiv(place, 64)) AS word,
+                groupBitOr(user) AS person,
+                groupBitOr(intDiv(place, 64)) AS word,
                 groupBitOrIf(operations, place % 64 != 0) AS used,
                 groupBitOrIf(operations, place % 64 = 0) AS earlier,
                 groupBitOrIf(bitShiftLeft(toUInt64(1), place % 64), place % 64 != 0) AS weeks_of,
@@ -50,7 +47,7 @@ FROM
             FROM
             (
                 SELECT
-                    any(UserHash) AS user,
+                    groupBitOr(UserHash) AS user,
                     bitShiftRight(bitXor(key, user), 40) AS place,
                     groupBitOr(bitShiftLeft(toUInt64(1), bitAnd(number, 63))) AS operations
                 FROM {history:Identifier}
@@ -64,13 +61,9 @@ FROM
         )
         GROUP BY person
     )
-    ARRAY JOIN words AS part, arrayMap(place -> place = 1, arrayEnumerate(words)) AS first
-    GROUP BY word
+    ARRAY JOIN words AS part, arrayMap(number -> number = 1, arrayEnumerate(words)) AS first
+    ARRAY JOIN arrayConcat(range(bits), [64]) AS bit
+    GROUP BY word, bit
 )
-ARRAY JOIN
-    came_by AS came,
-    back_by AS back,
-    new_by AS new,
-    range(length(came_by)) AS place
-WHERE whole OR (came > 0 AND word * 64 + place > 1)
+WHERE whole OR (came > 0 AND word * 64 + bit > 0)
 GROUP BY service, operation, whole

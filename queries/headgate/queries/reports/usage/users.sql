@@ -1,20 +1,21 @@
 -- Distinct users of each operation, and of all together (the row with whole = 1). Operations are bits, 64 to a word, so
 -- that rows are grouped by users and words, not by each user of each operation: a hundred thousand groups instead of
--- millions. Operations without a use in the window, whose users are counted by whole days or hours, share bit 0. In
--- counts, place 0 is the whole and place 1 bit 0.
+-- millions. Operations without a use in the window, whose users are counted by whole days or hours, share bit 0. Bit 64
+-- is the whole.
 WITH
     {operation_bits:With}
 SELECT
-    if(whole, '', known.2[word * 64 + place - 1]) AS service,
-    if(whole, '', known.3[word * 64 + place - 1]) AS operation,
-    place = 0 AS whole,
-    if(whole, uniqExactMergeIf(everybody, place = 0), sum(counted)) AS users
+    if(whole, '', known.2[word * 64 + bit]) AS service,
+    if(whole, '', known.3[word * 64 + bit]) AS operation,
+    bit = 64 AS whole,
+    if(whole, uniqExactMerge(everybody), sum(counted)) AS users
 FROM
 (
     SELECT
         word,
-        uniqExactState(user) AS everybody,
-        arrayConcat([0], sumForEach(arrayMap(bit -> bitTest(used, bit), range(bits)))) AS counts
+        bit,
+        uniqExactStateIf(user, bit = 64) AS everybody,
+        sum(bitTest(used, bit % 64)) AS counted
     FROM
     (
         SELECT
@@ -27,10 +28,8 @@ FROM
             AND ({operation:String} = '' OR Operation = {operation:String})
         GROUP BY bitXor(UserHash, bitShiftRight(number, 6)) AS person
     )
-    GROUP BY word
+    ARRAY JOIN arrayConcat(range(bits), [64]) AS bit
+    GROUP BY word, bit
 )
-ARRAY JOIN
-    counts AS counted,
-    range(length(counts)) AS place
-WHERE whole OR (counted > 0 AND word * 64 + place > 1)
+WHERE whole OR (counted > 0 AND word * 64 + bit > 0)
 GROUP BY service, operation, whole
