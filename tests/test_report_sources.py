@@ -92,6 +92,27 @@ def test_what_is_no_longer_used_stays_and_is_marked(
     assert [row.operation for row in short.rows] == ["GET /a", "GET /b"]
 
 
+def test_a_name_in_use_elsewhere_does_not_hide_what_is_no_longer_used(store: Store) -> None:
+    """A service's unused source is told of, though another service uses one of that name and filters match both."""
+    plan = {"SpanAttributes": {"plan": "gold"}}
+    old = NOW - timedelta(days=3)
+    add_spans(
+        store,
+        [
+            {"ServiceName": "till", **plan},
+            {"ServiceName": "shop", "Timestamp": old, **plan},
+            {"ServiceName": "till", "Timestamp": old, **plan},
+            {"ServiceName": "van", "Timestamp": old},
+        ],
+    )
+    answer = run("sources", store, now=NOW, where={"plan": "gold"})
+    assert [(row.service, row.state, row.last_used_at) for row in answer.rows] == [
+        ("till", "active", answer.rows[0].last_used_at),
+        ("shop", "deprecated", old),
+    ]
+    assert answer.rows[0].last_used_at > old
+
+
 def test_a_source_may_say_that_it_is_deprecated(store: Store) -> None:
     """`headgate.deprecated` marks a source that is still used."""
     add_spans(store, [{"SpanAttributes": {"headgate.deprecated": "true"}}, {"SpanName": "new"}])

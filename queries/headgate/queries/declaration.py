@@ -91,6 +91,7 @@ class Ask:
     queries: tuple[str, ...] | None = None
     counted_only: bool = False
     quiet: bool = False
+    given: Callable[[Mapping[str, Columns]], Params] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,8 @@ def answer(
     source = asking.told(source, params, columns)
     beside, people_beside, known_beside, others = {}, {}, {}, {}
     asks = report.report.asks(params, source.window) if report.report.asks else {}
-    for label, ask in asks.items():
+    for label, planned in asks.items():
+        ask = replace(planned, params=planned.given(columns)) if planned.given else planned
         if ask.counted_only and not asking.is_dimension(ask.params):
             continue
         other, known_beside[label], _, found = asking.answer(ask, source.window)

@@ -38,8 +38,8 @@ compared AS (
         AND NOT match(key, '^(error\\.|exception\\.|otel\\.|http\\.(response\\.)?status_code$|rpc\\.grpc\\.status_code$)')
         AND NOT match(key, '^(user\\.|enduser\\.|session\\.|headgate\\.event\\.id$|headgate\\.track$)')
     GROUP BY pair
-    HAVING any(key) IN ('', '#code') OR count() >= 3
-    ORDER BY any(key) = '' DESC, any(key) = '#code' DESC, count() DESC, any(key), any(value)
+    HAVING any(key) IN ('', '#code') OR sum(1) >= 3
+    ORDER BY any(key) = '' DESC, any(key) = '#code' DESC, sum(1) DESC, any(key), any(value)
     LIMIT 1001
 )
 SELECT

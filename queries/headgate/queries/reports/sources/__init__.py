@@ -35,6 +35,14 @@ class SourceParams(Params):
     ] = 90.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EarlierParams(SourceParams):
+    """The sources that are known to be in use, whose earlier uses need not be read."""
+
+    used_services: list[str]
+    used_operations: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Source(Rated, Usual):
     """How it answers; the same numbers for one source and for all."""
@@ -90,9 +98,19 @@ class Summary(Source):
 
 
 def asks(params: SourceParams, window: Window) -> Mapping[str, Ask]:
-    """Ask which sources were used before the window."""
+    """Ask which sources were used before the window, of those that were not in it."""
     since = max(window.since - timedelta(days=params.lookback_days), EPOCH)
-    return {"earlier": Ask(Window(since, window.since), params, ("seen",), quiet=True)}
+
+    def unused(columns: Mapping[str, Columns]) -> Params:
+        labels = [label for label, _ in parts(columns["outcomes"], "service", "operation")]
+        return _EarlierParams(
+            **{field.name: getattr(params, field.name) for field in fields(params)},
+            used_services=[service for service, _ in labels],
+            used_operations=[operation for _, operation in labels],
+        )
+
+    earlier = Window(since, window.since)
+    return {"earlier": Ask(earlier, params, ("earlier",), quiet=True, given=unused)}
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
@@ -105,7 +123,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     by_label["buckets"] = by_operation(columns["buckets"])
     seen = {  # queries in order of time: the latest that knows the source says
         label: int(part["last_ns"].max())
-        for query in ("earlier.seen", "seen", "answers")
+        for query in ("earlier.earlier", "seen", "answers")
         for label, part in parts(columns[query], "service", "operation")
     }
     domains = _domains(columns["domains"])
@@ -240,5 +258,6 @@ REPORT = Report(
     ),
     reduce=reduce,
     asks=asks,
+    on_request=("earlier",),
     borrows=("context.outcomes", "performance.moments", "performance.buckets"),
 )
