@@ -78,11 +78,12 @@ def reduced(
     window: Window,
     now: datetime = NOW,
     step: timedelta | str = timedelta(0),
+    firsts: Mapping[tuple[str, str], datetime] | None = None,
     **params: Any,
 ) -> dict[str, Any]:
     """Return the document of what a report's reducer makes of these columns; queries not given have no rows.
 
-    `step` is that of the rows, or, as a word, the report's parameter.
+    `step` is that of the rows, or, as a word, the report's parameter; `firsts` are the times of first records.
     """
     if isinstance(step, str):
         params["step"], step = step, timedelta(0)
@@ -94,6 +95,6 @@ def reduced(
     beside = {}
     if declared.asks:
         beside = {label: ask.window for label, ask in declared.asks(asked, window).items()}
-    context = Context(window, now, asked, grid, beside, step)
+    context = Context(window, now, asked, grid, beside, step, firsts=firsts or {})
     result = declared.reduce({**nothing(report, window, asked), **given}, context)
     return Answer(report, asked, Source({}, window, "test"), now, result).to_dict()

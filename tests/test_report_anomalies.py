@@ -209,3 +209,64 @@ def test_days_are_judged_where_hours_are_gone(store: Store) -> None:
     )
     same = answered("anomalies", activity([[1.0]], LEARNT), LEARNT - timedelta(days=80), DAY)
     assert found["summary"] == same["summary"]
+
+
+def test_what_came_later_is_judged_since_then() -> None:
+    """An operation with a first record is judged as if its history began there; what was always there, as before."""
+    calls, failures, mean = planted()
+    calls[1, :360] = failures[1, :360] = 0
+    calls[1, -3] *= 4
+    rows = activity(calls, LEARNT, failures=failures, mean_ms=mean)
+    firsts = {("s", "o1"): LEARNT + timedelta(hours=360), ("s", "o0"): LEARNT - timedelta(days=9)}
+    found = answered("anomalies", rows, LEARNT, DAY, firsts=firsts)
+    told = {row["operation"]: row for row in found["rows"]}
+    alone = rows.chosen(rows["operation"] == "o1")
+    (expected,) = answered("anomalies", alone, firsts["s", "o1"], DAY)["rows"]
+    assert told["o1"] == expected
+    assert expected["learnt_periods"] == HOURS - 360
+    (odd,) = (a for a in found["summary"]["anomalies"] if a["operation"] and a["metric"] == "calls")
+    assert (odd["operation"], odd["began_at"]) == (
+        "o1",
+        f"{NOW - timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}",
+    )
+    unaware = {row["operation"]: row for row in answered("anomalies", rows, LEARNT, DAY)["rows"]}
+    assert unaware["o1"] != told["o1"]
+    assert (unaware["o0"], unaware["o2"]) == (told["o0"], told["o2"])
+    assert told["o0"]["learnt_periods"] == HOURS
+
+
+def test_what_arrives_is_new_and_no_anomaly() -> None:
+    """A first record in the window is `new`, without a verdict on how it began; the hour it came in is cut: missing."""
+    calls, failures, mean = planted()
+    calls[1, :-10] = failures[1, :-10] = 0
+    rows = activity(calls, LEARNT, failures=failures, mean_ms=mean)
+    first = NOW - timedelta(hours=10) + timedelta(minutes=15)
+    found = answered("anomalies", rows, LEARNT, DAY, firsts={("s", "o1"): first})
+    told = {row["operation"]: row for row in found["rows"]}
+    assert [row["operation"] for row in found["rows"]] == ["o1", "o0", "o2"]
+    assert (told["o1"]["verdict"], told["o1"]["expected_calls"]) == ("new", None)
+    assert not {a["operation"] for a in found["summary"]["anomalies"]} & {"o1"}
+    assert told["o1"]["calls_series"] == [None] * 15 + calls[1, -9:].tolist()
+    assert told["o1"]["calls"] == calls[1].sum()
+    # Taken as having been there, it is one; known since before the window, but too little, it is neither.
+    zeros = answered("anomalies", rows, LEARNT, DAY)["summary"]["anomalies"]
+    assert "o1" in {a["operation"] for a in zeros}
+    window = Window(NOW - timedelta(hours=6), NOW)
+    later = answered("anomalies", rows, LEARNT, window, firsts={("s", "o1"): first})["rows"]
+    assert {r["operation"]: r["verdict"] for r in later}["o1"] == "too little data"
+
+
+def test_what_came_early_in_a_long_window_is_judged() -> None:
+    """Of a window of weeks an operation is judged by what is in it, where that is three days or more."""
+    calls, failures, mean = planted()
+    calls[1, :200] = failures[1, :200] = 0
+    calls[1, -5] *= 4
+    window = Window(NOW - timedelta(days=25), NOW)
+    rows = activity(calls, LEARNT, failures=failures, mean_ms=mean)
+    firsts = {("s", "o1"): LEARNT + timedelta(hours=200)}
+    found = answered("anomalies", rows, LEARNT, window, firsts=firsts)
+    odd = {a["began_at"] for a in found["summary"]["anomalies"] if a["operation"] == "o1"}
+    assert odd == {f"{NOW - timedelta(hours=5):%Y-%m-%dT%H:%M:%SZ}"}
+    assert not [s for s in found["summary"]["shifts"] if s["operation"]]
+    zeros = answered("anomalies", rows, LEARNT, window)["summary"]
+    assert [s["operation"] for s in zeros["shifts"] if s["operation"]] == ["o1"]

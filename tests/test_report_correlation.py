@@ -142,3 +142,31 @@ def test_constants_and_little_data_are_no_pairs() -> None:
     assert same["summary"]["pairs"] == []
     few = activity(np.random.default_rng(6).poisson(50, (2, 25)), NOW - timedelta(hours=25))
     assert answered("correlation", few, LEARNT, DAY)["summary"]["compared"] == 0
+
+
+def test_what_came_together_does_not_go_together() -> None:
+    """Two operations that came at once are no pair for that; correlations are SciPy's over the hours of both."""
+    random = np.random.default_rng(7)
+    calls = random.poisson(np.full((3, HOURS), 80.0))
+    calls[:2, :-250] = 0
+    calls[2, -250:] += 40
+    rows = activity(calls, LEARNT)
+    asked = {"deviations": False, "significance": 1, "least": 0, "most_lag": 0}
+    firsts = {("s", name): NOW - timedelta(hours=250) for name in ("o0", "o1")}
+    known = answered("correlation", rows, LEARNT, DAY, firsts=firsts, **asked)["summary"]
+    zeros = answered("correlation", rows, LEARNT, DAY, **asked)["summary"]
+
+    def of_calls(summary: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+        pairs = {tuple(sorted((p["first"], p["second"]))): p for p in summary["pairs"]}
+        return {k: p for k, p in pairs.items() if all(name.startswith("calls") for name in k)}
+
+    pair = of_calls(known)["calls of o0", "calls of o1"]
+    expected = stats.spearmanr(calls[0, -250:], calls[1, -250:]).statistic
+    assert pair["correlation"] == pytest.approx(expected, abs=1e-4)
+    assert pair["periods"] == 250
+    assert max(abs(p["correlation"]) for p in of_calls(known).values()) < 0.2
+    assert min(p["correlation"] for p in of_calls(zeros).values()) > 0.5
+    few = {("s", "o0"): NOW - timedelta(hours=20), ("s", "o1"): NOW - timedelta(hours=20)}
+    calls[:2, :-20] = 0
+    least = answered("correlation", activity(calls, LEARNT), LEARNT, DAY, firsts=few, **asked)
+    assert not of_calls(least["summary"])

@@ -149,3 +149,28 @@ def test_days_can_be_forecast_too() -> None:
     assert answer["rows"][0]["forecast_series"] == pytest.approx(
         [1000] * 5 + [200] * 2 + [1000] * 5 + [200] * 2, rel=0.01
     )
+
+
+def test_what_came_later_is_forecast_by_what_is_since() -> None:
+    """Each operation's forecast is that of a history that begins with its first record; too short a one has none."""
+    random = np.random.default_rng(9)
+    calls = random.poisson(np.array([[400.0], [300.0], [200.0], [90.0]]) * shape(HOURS))
+    begins = {"o1": 15 * 24 + 7, "o2": 57 * 24 - 500, "o3": HOURS - 11}
+    for number, begin in enumerate(begins.values(), 1):
+        calls[number, :begin] = 0
+    rows = activity(calls, LEARNT)
+    firsts = {("s", name): LEARNT + timedelta(hours=begin) for name, begin in begins.items()}
+    answer = answered("forecast", rows, LEARNT, DAY, firsts=firsts)
+    told = {row["operation"]: row for row in answer["rows"]}
+    for name in ("o0", "o1", "o2", "o3"):
+        alone = rows.chosen(rows["operation"] == name)
+        (expected,) = answered("forecast", alone, firsts.get(("s", name), LEARNT), DAY)["rows"]
+        assert told[name] | {"verdict": ""} == expected | {"verdict": ""}, name
+    verdicts = [told[name]["verdict"] for name in ("o0", "o1", "o2", "o3")]
+    assert verdicts == ["forecast"] * 3 + ["new"]
+    truth = 300 * shape(HOURS + 168)[HOURS:].sum()
+    assert told["o1"]["forecast"] == pytest.approx(truth, rel=0.05)
+    assert told["o3"]["forecast"] is told["o3"]["change_rate"] is None
+    zeros = {r["operation"]: r for r in answered("forecast", rows, LEARNT, DAY)["rows"]}
+    assert zeros["o0"] == told["o0"]
+    assert zeros["o2"] != told["o2"]

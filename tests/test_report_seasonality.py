@@ -159,3 +159,31 @@ def test_rows_come_in_any_order_and_in_parts() -> None:
     for name in ("arrivals", "calls", "timed", "duration"):
         twice = twice.replaced(name, twice[name] / 2)
     assert answered("seasonality", twice, LEARNT, DAY)["rows"] == whole["rows"]
+
+
+def test_what_came_later_has_the_seasons_since() -> None:
+    """Means, strengths and peaks are those of a history that begins with the first record; of a few hours, none."""
+    random = np.random.default_rng(8)
+    calls = np.vstack([working(random, 100), working(random, 60), working(random, 60)])
+    begins = {"o1": 20 * 24, "o2": HOURS - 7}
+    for number, begin in enumerate(begins.values(), 1):
+        calls[number, :begin] = 0
+    rows = activity(calls, LEARNT)
+    firsts = {("s", name): LEARNT + timedelta(hours=begin) for name, begin in begins.items()}
+    told = {
+        row["operation"]: row
+        for row in answered("seasonality", rows, LEARNT, DAY, firsts=firsts)["rows"]
+    }
+    for name in ("o0", "o1", "o2"):
+        alone = rows.chosen(rows["operation"] == name)
+        (expected,) = answered("seasonality", alone, firsts.get(("s", name), LEARNT), DAY)["rows"]
+        for field in expected.keys() - {"verdict", "daily_p_value", "weekly_p_value"}:
+            assert told[name][field] == expected[field], (name, field)
+    assert told["o1"]["verdict"] == "daily and weekly"
+    assert told["o1"]["learnt_periods"] == HOURS - 20 * 24
+    young = told["o2"]
+    assert (young["verdict"], young["daily_strength"]) == ("new", None)
+    assert (young["peak_hour"], young["peak_weekday"]) == (None, None)
+    assert young["day_series"] == [None] * 17 + calls[2, -7:].tolist()
+    zeros = {r["operation"]: r for r in answered("seasonality", rows, LEARNT, DAY)["rows"]}
+    assert zeros["o1"]["day_series"] != told["o1"]["day_series"]

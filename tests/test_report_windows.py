@@ -304,3 +304,27 @@ def test_what_is_new_is_compared_with_nothing(store: Store) -> None:
     # The change of totals says nothing where only a part of the window before can have records.
     changes = {r.operation: r.change_rate for r in run("usage", store, now=end, since="7d").rows}
     assert changes == {"old": 0, "young": None, "born": None}
+
+
+def test_what_is_learnt_begins_with_the_first_record(store: Store) -> None:
+    """Reports that learn from before the window know an operation from the hour after its first record on."""
+    arrive(store, "old", "2026-10-01 00:00:00", 50)
+    arrive(store, "young", "2026-11-08 06:20:00", 12)
+    arrive(store, "born", "2026-11-19 06:20:00", 1)
+    asked = {"now": datetime(2026, 11, 20, tzinfo=UTC), "since": "1d"}
+    since = {"old": 24 * 29, "young": 24 * 11 + 17, "born": 17}
+    for name in ("anomalies", "seasonality"):
+        rows = {row.operation: row for row in run(name, store, **asked).rows}
+        assert {key: row.learnt_periods for key, row in rows.items()} == since, name
+        assert rows["born"].verdict == "new", name
+        named = run(name, store, operation="young", **asked)
+        assert named.rows[0].learnt_periods == named.summary.learnt_periods == since["young"]
+    assert not run("anomalies", store, **asked).summary.anomalies
+    rows = {r.operation: r for r in run("forecast", store, horizon_days=1, **asked).rows}
+    assert {r: row.verdict for r, row in rows.items()} == {
+        "old": "forecast", "young": "forecast", "born": "new",
+    }  # fmt: skip
+    assert rows["young"].forecast == pytest.approx(240, rel=0.01)
+    assert run("correlation", store, deviations=False, **asked).summary.pairs == ()
+    predicted = run("usage", store, include_predictions=True, **asked).summary.predictions
+    assert {p.operation: p.verdict for p in predicted}["born"] == "new"

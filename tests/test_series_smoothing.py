@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
-from headgate.queries.series.backtest import forecast, origins_for
+from headgate.queries.series.backtest import forecast, long_enough, origins_for
 from headgate.queries.series.smoothing import PHI, State, drift, same_before, start, states
 
 
@@ -105,8 +105,7 @@ def test_intervals_hold_what_they_say() -> None:
     slot = np.arange(63) % 7
     level = np.cumsum(random.normal(0, 0.3, (40, 63)), axis=1)
     values = 50 + 8 * np.sin(slot) + level + random.normal(0, 2, (40, 63))
-    found = forecast(values[:, :56], slot[:56], slot[56:], 7)
-    assert found is not None
+    found = forecast(values[:, :56], slot[:56], slot[56:], 7, np.zeros(40, np.int64))
     held = (values[:, 56:] >= found.low) & (values[:, 56:] <= found.high)
     assert 0.90 <= held.mean() <= 0.98
     assert 0.88 <= found.coverage.mean() <= 0.98
@@ -118,8 +117,9 @@ def test_the_method_that_erred_least_is_chosen() -> None:
     slot = np.arange(63) % 7
     lines = np.arange(63) * 2.0 + random.normal(0, 0.1, (5, 63))
     noise = random.normal(50, 5, (5, 63))
-    found = forecast(np.vstack([lines, noise])[:, :56], slot[:56], slot[56:], 7)
-    assert found is not None
+    found = forecast(
+        np.vstack([lines, noise])[:, :56], slot[:56], slot[56:], 7, np.zeros(10, np.int64)
+    )
     assert set(found.method.tolist()) <= {0, 2}
     assert found.middle[:5] == pytest.approx(lines[:, 56:], rel=0.01)
 
@@ -127,6 +127,29 @@ def test_the_method_that_erred_least_is_chosen() -> None:
 def test_too_few_origins_are_no_forecast() -> None:
     """Two seasons before the first of four origins are needed."""
     assert origins_for(56, 7, 14) == [16, 19, 22, 25, 28, 31, 34, 37, 40, 43, 46, 49]
-    slot = np.arange(56) % 7
-    assert forecast(np.ones((1, 29)), slot[:29], slot[:7], 7) is None
-    assert forecast(np.ones((1, 30)), slot[:30], slot[:7], 7) is not None
+    begins = np.arange(40)
+    for periods in (29, 30, 56):
+        tried = [len(origins_for(periods, 7, 14 + begin)) for begin in begins]
+        assert long_enough(begins, periods, 7, 7).tolist() == [n >= 4 for n in tried]
+
+
+@given(seed=st.integers(0, 999), begins=st.lists(st.integers(0, 26), min_size=1, max_size=4))
+def test_each_series_is_forecast_as_if_it_were_alone(seed: int, begins: list[int]) -> None:
+    """Series that begin later, with gaps, are forecast as by themselves from there, and change no other."""
+    random = np.random.default_rng(seed)
+    slot, starts = np.arange(63) % 7, np.array([0, *begins])
+    values = random.normal(50, 4, (starts.size, 56)) + 9 * np.sin(slot[:56])
+    values[:, 40:43] = np.nan
+    together = forecast(
+        np.where(np.arange(56) < starts[:, None], np.nan, values), slot[:56], slot[56:], 7, starts
+    )
+    for number, begin in enumerate(starts):
+        alone = forecast(
+            values[[number], begin:], slot[begin:56], slot[56:], 7, np.zeros(1, np.int64)
+        )
+        for name in ("middle", "low", "high", "method", "coverage"):
+            assert getattr(together, name)[number] == pytest.approx(getattr(alone, name)[0]), name
+        trials = alone.errors.shape[1]
+        mine = together.errors[number]
+        assert mine[-trials:] == pytest.approx(alone.errors[0], nan_ok=True)
+        assert np.isnan(mine[:-trials]).all()

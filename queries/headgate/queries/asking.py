@@ -170,14 +170,17 @@ class Asking:
             weighted=found == "weighted",
         )
 
-    def firsts(self, window: Window, params: Params) -> dict[tuple[str, str], datetime]:
-        """Return the times of the first records of operations or values; empty where they are not known."""
+    def firsts(self, since: datetime, params: Params) -> dict[tuple[str, str], datetime]:
+        """Return the times of the first records of operations or values, to the day before `since`.
+
+        Empty where they are not known.
+        """
         by_dimension = self.is_dimension(params)
         if params.by is not None and not by_dimension:
             return {}
         dimension = params.by if by_dimension else None
         with store_errors():
-            return first_records(self.store, self.tables, window, self.now, dimension)
+            return first_records(self.store, self.tables, since, self.now, dimension)
 
     def is_dimension(self, params: Params) -> bool:
         """Say whether `by` names a dimension that is counted from all traffic, and nothing else was asked for."""

@@ -93,19 +93,19 @@ def _first(
 def first_records(
     store: Store,
     tables: Collection[str],
-    window: Window,
+    since: datetime,
     now: datetime,
     dimension: str | None = None,
 ) -> dict[tuple[str, str], datetime]:
     """Return the time of the first record of each service and operation, or value of a counted dimension.
 
-    To a quarter of an hour where that is kept in the window and the one before it, else to a day of UTC; empty where
-    nothing counts by days.
+    To a quarter of an hour from `since` on, where those are kept, else to a day of UTC; empty where nothing counts by
+    days.
     """
     quarters, days = DIMENSION_TIERS if dimension else TIERS["usage"][1:]
     if not {quarters.table, days.table} <= set(tables):
         return {}
-    since = max(window.before.since, now - quarters.keep + days.step)
+    since = max(since, now - quarters.keep + days.step)
     found = store.client().query(
         sql("firsts"),
         parameters={

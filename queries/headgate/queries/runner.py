@@ -86,7 +86,8 @@ def answer(
         beside[label], people_beside[label] = other.window, other.people
         columns |= {f"{label}.{query}": part for query, part in found.items()}
     source = source.with_notes_of(others)
-    firsts = asking.firsts(source.window, params) if report.report.firsts else {}
+    earliest = min(w.since for w in (source.window.before, *beside.values()))
+    firsts = asking.firsts(earliest, params) if report.report.firsts else {}
     reduced = report.report.reduce(
         columns,
         Context(

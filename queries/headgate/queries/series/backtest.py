@@ -31,7 +31,8 @@ class Forecast:
     """Forecasts of each series [series, horizon] with intervals, in the scale of the values.
 
     `method` is the number of the chosen one of METHODS; `errors` its errors [series, origins, horizon], actual less
-    forecast, and `ahead` its forecasts there; `coverage` the share of periods inside their interval, out of sample.
+    forecast, NaN where either is not known, and `ahead` its forecasts there; `coverage` the share of periods inside
+    their interval, out of sample.
     """
 
     middle: Floats
@@ -50,17 +51,25 @@ def origins_for(periods: int, horizon: int, least: int) -> list[int]:
     return sorted(origin for origin in found if origin >= least)
 
 
-def forecast(values: Floats, slot: Ints, future: Ints, season: int) -> Forecast | None:
+def long_enough(begins: Ints, periods: int, horizon: int, season: int) -> NDArray[np.bool_]:
+    """Return which series, by where they begin, have two seasons before the first of LEAST_ORIGINS origins."""
+    tried = horizon + (LEAST_ORIGINS - 1) * max(horizon // 2, 1)
+    return np.asarray(periods - tried >= begins + 2 * season)
+
+
+def forecast(values: Floats, slot: Ints, future: Ints, season: int, begins: Ints) -> Forecast:
     """Forecast each series for the slots `future`; `season` periods make a season.
 
-    Two seasons are needed before the first origin, and LEAST_ORIGINS origins; None where there are fewer.
+    Before its place of `begins` [series] a series is missing, and `long_enough` since. One that begins later than
+    others has fewer origins: each has two seasons before its first.
     """
     horizon, length = future.size, values.shape[1]
-    origins = origins_for(length, horizon, 2 * season)
-    if len(origins) < LEAST_ORIGINS:
-        return None
-    begun = start(values[:, : 2 * season], slot[: 2 * season], GRID)
-    found = states(values, slot, begun, [*origins, length])
+    learnt = begins[:, None] + 2 * season
+    origins = origins_for(length, horizon, int(learnt.min()))
+    place = np.arange(int(learnt.max()))
+    first = np.where(place < learnt, values[:, : place.size], np.nan)
+    # What is missing updates nothing: a state stays as it starts until its series begins.
+    found = states(values, slot, start(first, slot[: place.size], GRID), [*origins, length])
     ahead = np.stack(
         [
             _each(values[:, :origin], slot[:origin], slot[origin : origin + horizon], state)
@@ -69,13 +78,19 @@ def forecast(values: Floats, slot: Ints, future: Ints, season: int) -> Forecast 
         axis=2,
     )
     actual = np.stack([values[:, origin : origin + horizon] for origin in origins], axis=1)
-    errors = actual[None] - ahead
+    tried = np.array(origins) >= learnt
+    errors = np.where(tried[:, :, None], actual[None] - ahead, np.nan)
     method = np.where(np.isnan(errors), 0, np.abs(errors)).sum(axis=(2, 3)).argmin(axis=0)
     every = np.arange(len(values))
     mine, said = errors[method, every], ahead[method, every]
     middle = _each(values, slot, future, found[-1])[method, every]
-    half = _half(mine)
-    return Forecast(middle, middle - half, middle + half, method, mine, said, _coverage(mine))
+    half, coverage = np.empty(middle.shape), np.empty(len(values))
+    trials = tried.sum(axis=1)
+    for number in np.unique(trials):
+        same = trials == number
+        half[same] = _half(mine[same, -number:])
+        coverage[same] = _coverage(mine[same, -number:])
+    return Forecast(middle, middle - half, middle + half, method, mine, said, coverage)
 
 
 def _each(values: Floats, slot: Ints, slots: Ints, state: State) -> Floats:

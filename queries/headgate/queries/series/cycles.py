@@ -37,13 +37,15 @@ def centred_mean(values: Floats, length: int) -> Floats:
     return out
 
 
-def strength(values: Floats, slot: Ints, length: int) -> Floats:
+def strength(values: Floats, slot: Ints, length: int, begins: Ints | int = 0) -> Floats:
     """Return how much of each series' variation around its trend is its cycle: 0 none, 1 all of it, NaN unknown.
 
     Classical additive decomposition with a centred mean of one cycle as the trend, and 1 - var(rest) / var(cycle +
-    rest), not below 0 (Wang, Smith and Hyndman 2006). Two cycles must lie within the edges.
+    rest), not below 0 (Wang, Smith and Hyndman 2006). Two cycles must lie within the edges; a series' first edge is its
+    place of `begins` [series].
     """
-    left = values - centred_mean(values, length)
+    inside = np.arange(values.shape[1]) >= np.reshape(begins, (-1, 1)) + length // 2
+    left = np.where(inside, values - centred_mean(values, length), np.nan)
     cycle = np.full(left.shape, np.nan)
     for number in np.unique(slot):
         mine = slot == number

@@ -1,7 +1,8 @@
 """From rows of usage to series: one a service and operation, the first of everything, over the periods that count.
 
 A period counts if it lies within the window, something was in use before or in it, and it is no gap (see
-`headgate.queries.gaps`). The others are NaN: missing, not zero (REQ-CAP-24).
+`headgate.queries.gaps`). Of an operation, those count that begin when there were records of it already. The others are
+NaN: missing, not zero (REQ-CAP-24).
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Grid:
     """Series of calls, failures, timed calls and their durations (ns), each float64 [series, periods].
 
     `labels` are (service, operation), the first EVERYTHING; `counts` says which periods count, `gaps` which are gaps,
-    `asked` which begin within the window that was asked for, or hold its begin.
+    `asked` which begin within the window that was asked for, or hold its begin; `begins` is the number of each series'
+    first period that begins when there were records of it, or later.
     """
 
     labels: tuple[tuple[str, str], ...]
@@ -54,6 +56,12 @@ class Grid:
     counts: NDArray[np.bool_]
     gaps: NDArray[np.bool_]
     asked: NDArray[np.bool_]
+    begins: NDArray[np.int64]
+
+    @cached_property
+    def learnt(self) -> NDArray[np.int64]:
+        """How many periods are known of each series."""
+        return np.asarray(np.count_nonzero(~np.isnan(self.calls), axis=1))
 
     @cached_property
     def hour_of_week(self) -> NDArray[np.int64]:
@@ -118,9 +126,11 @@ def gridded(columns: Mapping[str, Columns], context: Context, most: int) -> Grid
         made[name] = np.vstack([flat.sum(axis=0), flat[:-1]])
     everything = made["calls"][0]
     gone = missing(everything)
-    counts = grid.whole & ~gone & (np.cumsum(everything) > 0)
+    begins = _begins(labels, grid, context)
+    begun = np.arange(len(grid)) >= begins[:, None]
+    counts = grid.whole & ~gone & (np.cumsum(everything) > 0) & begun[0]
     for name, values in made.items():
-        made[name] = np.where(counts, values, np.nan)
+        made[name] = np.where(counts & begun, values, np.nan)
     edges = np.array(grid.edges[1:])
     return Grid(
         (EVERYTHING, *labels),
@@ -132,7 +142,22 @@ def gridded(columns: Mapping[str, Columns], context: Context, most: int) -> Grid
         counts,
         gone & grid.whole,
         np.array([edge > context.window.since for edge in edges], bool),
+        begins,
     )
+
+
+def _begins(labels: list[tuple[str, str]], grid: Periods, context: Context) -> NDArray[np.int64]:
+    """Return where everything and each operation begins: 0 where it was there before, or that is not known.
+
+    Everything together begins with the store's records, or the service's, and the window with them; of one operation
+    it begins as that does.
+    """
+    firsts = [context.firsts.get(label, grid.window.since) for label in labels]
+    times = np.array([first.timestamp() for first in firsts], float)
+    times[times <= grid.window.since.timestamp()] = -np.inf
+    found = np.searchsorted(grid.edges_s[:-1], times)
+    whole = found.min() if context.params.operation and labels else 0
+    return np.array([whole, *found], np.int64)
 
 
 def _places(activity: Columns, most: int) -> tuple[list[tuple[str, str]], NDArray[np.int64]]:

@@ -6,6 +6,8 @@ from headgate.queries.charts import Bars, Timeline
 from headgate.queries.columns import Columns
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.reports.anomalies.finding import (
+    NEW,
+    TOO_LITTLE,
     found_anomalies,
     found_gaps,
     found_shifts,
@@ -25,24 +27,27 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     found = judgements(grid, params.false_alarms)
     odd = found_anomalies(grid, found)
     shifts = found_shifts(grid, found)
+    shifted = {(s.service, s.operation) for s in shifts}
     rows = [
         Row(
             service=label[0],
             operation=label[1],
-            verdict=found.verdict(number, odd, {(s.service, s.operation) for s in shifts}),
+            verdict=found.verdict(number, odd, shifted, new=context.is_new(label)),
             calls=counted[label],
             expected_calls=found.expected_calls(number),
             anomalies=sum((a.service, a.operation) == label for a in odd),
+            learnt_periods=int(grid.learnt[number]),
             calls_series=grid.shown(grid.calls[number]),
         )
         for number, label in enumerate(grid.labels)
         if number and label in counted
     ]
-    order = ("unusual now", "was unusual", "changed", "usual", "too little data")
+    order = ("unusual now", "was unusual", "changed", NEW, "usual", TOO_LITTLE)
     rows.sort(key=lambda r: (order.index(r.verdict), -r.calls.value, r.service, r.operation))
     verdicts = {row.verdict for row in rows} | {found.verdict(0, odd, set())}
+    verdicts.discard(NEW)  # says nothing about what was there before
     summary = Summary(
-        verdict=next((word for word in order if word in verdicts), "too little data"),
+        verdict=next((word for word in order if word in verdicts), TOO_LITTLE),
         calls=counted[EVERYTHING],
         judged=found.tests,
         threshold=found.threshold,
@@ -89,6 +94,7 @@ REPORT = Report(
     },
     reduce=reduce,
     asks=_asks,
+    firsts=True,
     charts=(
         Timeline(
             title="Calls beside what is usual",

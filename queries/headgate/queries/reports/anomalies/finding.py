@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ LEVEL_OF = {"hour": 168, "day": 28}
 BLOCKS = {"hour": (1, 6, 24), "day": (1, 7)}
 SHIFTS_UP_TO = 0.01
 MOST_BETWEEN = 3
+NEW, TOO_LITTLE = "new", "too little data"
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,17 @@ class Judgements:
         return round(float(expected.sum()), 2)
 
     def verdict(
-        self, series: int, anomalies: Iterable[Anomaly], shifted: Iterable[tuple[str, str]]
+        self,
+        series: int,
+        anomalies: Iterable[Anomaly],
+        shifted: Iterable[tuple[str, str]],
+        *,
+        new: bool = False,
     ) -> str:
-        """Return the word for one series."""
+        """Return the word for one series; `new` says that its first record lies in the window."""
         label = self.grid.labels[series]
         if self.expected_calls(series) is None:
-            return "too little data"
+            return NEW if new else TOO_LITTLE
         mine = [a for a in anomalies if (a.service, a.operation) == label]
         last = np.flatnonzero(self.grid.counts)
         end = self.grid.periods.edges[last[-1] + 1] if last.size else None
@@ -60,20 +66,25 @@ class Judgements:
 
 
 def judgements(grid: Grid, false_alarms: float) -> Judgements:
-    """Compare everything; the threshold is Bonferroni's for so many false alarms in all comparisons."""
+    """Compare everything; the threshold is Bonferroni's for so many false alarms in all comparisons.
+
+    A series has no scores where fewer than LEAST_PERIODS of it are known.
+    """
     step = grid.periods.step
     chosen = metrics(grid)
     slots = (grid.hour_of_week, grid.hour_of_day)
-    before = grid.counts & ~grid.asked
-    learn = before if before.sum() >= LEAST_PERIODS[step] else grid.counts
+    known = ~np.isnan(grid.calls)
+    before = known & ~grid.asked
+    learn = np.where((before.sum(axis=1) >= LEAST_PERIODS[step])[:, None], before, known)
+    enough = (grid.learnt >= LEAST_PERIODS[step])[:, None]
     found = tuple(judged(m.values, m.root, slots, m.floor, LEVEL_OF[step], learn) for m in chosen)
+    found = tuple(replace(f, score=np.where(enough, f.score, np.nan)) for f in found)
     tests = int(sum(np.count_nonzero(~np.isnan(f.score[:, grid.asked])) for f in found))
-    enough = grid.counts.sum() >= LEAST_PERIODS[step] and tests
     tests *= len(BLOCKS[step])
-    threshold = float(-special.ndtri(min(false_alarms / tests, 0.5) / 2)) if enough else math.inf
+    threshold = float(-special.ndtri(min(false_alarms / tests, 0.5) / 2)) if tests else math.inf
     marked = tuple(odd(f.score, grid.asked, threshold, BLOCKS[step]) for f in found)
-    told = round(threshold, 3) if enough else None
-    return Judgements(grid, chosen, found, marked, tests if enough else 0, told)
+    told = round(threshold, 3) if tests else None
+    return Judgements(grid, chosen, found, marked, tests, told)
 
 
 def found_anomalies(grid: Grid, found: Judgements) -> tuple[Anomaly, ...]:

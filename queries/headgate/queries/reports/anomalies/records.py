@@ -32,13 +32,18 @@ class Row(OfOperation):
     verdict: Annotated[
         str,
         "`unusual now`: an anomaly lasts until the end of the window; `was unusual`; `changed`: its level"
-        " did; `usual`; `too little data` to judge",
+        " did; `new`: its first record lies in the window, and there is too little since to judge it; `usual`;"
+        " `too little data`: under 72 hours (21 days) since its first record",
     ]
     calls: Annotated[Estimate, "uses in the window"]
     expected_calls: Annotated[float | None, "what was usual for these periods"]
     anomalies: Annotated[int, "anomalies in the window"]
     calls_series: Annotated[
-        tuple[float | None, ...], "calls of each period of the window; null in gaps"
+        tuple[float | None, ...],
+        "calls of each period of the window; null in gaps, and up to the end of the period that its first record is in",
+    ]
+    learnt_periods: Annotated[
+        int, "periods that show what is usual, gaps left out: from its first record on"
     ]
 
 
@@ -102,7 +107,11 @@ class Period:
 class Summary:
     """How much is unusual."""
 
-    verdict: Annotated[str, "`unusual now`, `was unusual`, `usual` or `too little data`"]
+    verdict: Annotated[
+        str,
+        "`unusual now`, `was unusual`, `changed`, `usual` or `too little data`: the first that holds of"
+        " everything together or of an operation that is not `new`",
+    ]
     calls: Annotated[Estimate, "uses in the window"]
     judged: Annotated[int, "periods of series that were compared"]
     threshold: Annotated[

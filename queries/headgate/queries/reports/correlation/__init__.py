@@ -197,6 +197,7 @@ REPORT = Report(
     },
     reduce=reduce,
     asks=_asks,
+    firsts=True,
     borrows=("anomalies.activity",),
     charts=(
         HeatMap(

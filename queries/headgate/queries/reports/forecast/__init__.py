@@ -3,101 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from scipy import special
 
 from headgate.queries.charts import Bars, Timeline
 from headgate.queries.columns import Columns
-from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
+from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import Estimate
-from headgate.queries.labels import OfOperation
 from headgate.queries.periods import periods
-from headgate.queries.series.backtest import Forecast, forecast, name_of
+from headgate.queries.reports.forecast.records import ForecastParams, Period, Row, Summary
+from headgate.queries.series.backtest import forecast, long_enough, name_of
 from headgate.queries.series.grid import EVERYTHING, Grid, ask, calls_by_operation, gridded
 from headgate.queries.window import Window
 
 Floats = NDArray[np.float64]
-TOO_LITTLE, UNSURE = "too little data", "unsure"
+TOO_LITTLE, NEW, UNSURE = "too little data", "new", "unsure"
 LEAST_TRIALS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForecastParams(Params):
-    """How far ahead, and by how much of the past."""
-
-    step: Annotated[Literal["hour", "day"], "length of the periods that are forecast"] = "hour"
-    horizon_days: Annotated[
-        float, "days to forecast, from the end of the window", Gt(0), Le(366)
-    ] = 7.0
-    learn_days: Annotated[float, "days before the window that are learnt from", Gt(0), Le(3650)] = (
-        56.0
-    )
-    limit: Annotated[int, "at most this many operations are forecast, the most used", Ge(1)] = 20
-
-
-@dataclass(frozen=True)
-class Foretold:
-    """A forecast with its interval."""
-
-    forecast: Annotated[float | None, "uses to come; null where there is no forecast"]
-    forecast_low: Annotated[float | None, "lower end of its 95 % interval"]
-    forecast_high: Annotated[float | None, "upper end of it"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook(Foretold):
-    """What is to come; the same numbers for one operation and for all."""
-
-    verdict: Annotated[
-        str,
-        "`forecast`; `unsure`: fewer than four trials, or an interval that reaches from half the forecast or less to"
-        " one and a half or more; `too little data`: fewer than two seasons and four trials of the horizon",
-    ]
-    calls: Annotated[Estimate, "uses in the window"]
-    change_rate: Annotated[
-        float | None, "forecast against as many periods before it, gaps left out, less 1"
-    ]
-    method: Annotated[
-        str | None, "`holt-winters`, `same hour before` or `drift`: what erred least in the trials"
-    ]
-    backtests: Annotated[int, "trials: forecasts from earlier origins, compared with what came"]
-    backtest_error_rate: Annotated[
-        float | None, "sum of absolute errors of single periods in them, by the sum of uses"
-    ]
-    backtest_coverage_rate: Annotated[
-        float | None, "share of periods within their 95 % interval, in trials that did not make it"
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Row(OfOperation, Outlook):
-    """One operation of one service."""
-
-    forecast_series: Annotated[tuple[float | None, ...], "forecast of each period"]
-
-
-@dataclass(frozen=True, slots=True)
-class Period(Foretold):
-    """Everything together, in one period of the window or of the horizon."""
-
-    start_at: Annotated[datetime, "its begin"]
-    calls: Annotated[
-        float | None, "uses; null in a gap, in a period that is cut, and in the future"
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary(Outlook):
-    """Everything together."""
-
-    horizon_since_at: Annotated[datetime, "begin of what is forecast"]
-    horizon_until_at: Annotated[datetime, "end of it"]
-    learnt_periods: Annotated[int, "periods that were learnt from, gaps left out"]
-    timeline: Annotated[tuple[Period, ...], "the window, then the horizon"]
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
@@ -106,15 +30,14 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     counted = calls_by_operation(columns["activity"])
     grid = gridded(columns, context, params.limit)
     future = _future(grid, params.horizon_days)
-    found = _forecast(grid, future)
+    found = _forecasts(grid, future)
     rows = [
         Row(
             service=label[0],
             operation=label[1],
-            forecast_series=()
-            if found is None
-            else tuple(np.round(found.calls[number], 2).tolist()),
-            **_outlook(found, number, counted[label]),
+            forecast_series=_series(found.get(number)),
+            learnt_periods=int(grid.learnt[number]),
+            **_outlook(found.get(number), counted[label], new=context.is_new(label)),
         )
         for number, label in enumerate(grid.labels)
         if number and label in counted
@@ -125,8 +48,8 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         horizon_since_at=edges[0],
         horizon_until_at=edges[-1],
         learnt_periods=int(grid.counts.sum()),
-        timeline=_timeline(grid, found, edges) if columns["activity"].rows else (),
-        **_outlook(found, 0, counted[EVERYTHING]),
+        timeline=_timeline(grid, found.get(0), edges) if columns["activity"].rows else (),
+        **_outlook(found.get(0), counted[EVERYTHING]),
     )
     return Reduced(summary, tuple(rows))
 
@@ -140,57 +63,72 @@ def _future(grid: Grid, days: float) -> Grid:
     ahead = periods(window, grid.periods.step, grid.periods.zone)
     nothing = np.empty((0, len(ahead)))
     none = np.zeros(len(ahead), bool)
-    return Grid((), nothing, nothing, nothing, nothing, ahead, none, none, none)
+    return Grid(
+        (), nothing, nothing, nothing, nothing, ahead, none, none, none, np.empty(0, np.int64)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Forecasts in calls [series, horizon], the trials' totals and errors, and what came before."""
+    """One series' forecast in calls [horizon], the totals of its trials, their errors, and what came before."""
 
     calls: Floats
     low: Floats
     high: Floats
     trial_totals: Floats
     actual_totals: Floats
-    error_rate: Floats
-    before: Floats
-    model: Forecast
+    error_rate: float
+    coverage_rate: float
+    before: float
+    method: str
 
 
-def _forecast(grid: Grid, future: Grid) -> _Found | None:
-    """Forecast roots of counts, whose noise has one size; from the first period that counts to the last whole one."""
+def _forecasts(grid: Grid, future: Grid) -> dict[int, _Found]:
+    """Forecast each series that is long enough, from the first period that counts to the last whole one."""
     used = np.flatnonzero(grid.counts)
     if not used.size:
-        return None
+        return {}
     part = slice(used[0], int(np.flatnonzero(grid.periods.whole)[-1]) + 1)
-    calls = grid.calls[:, part]
+    calls, begins = grid.calls[:, part], np.maximum(grid.begins - used[0], 0)
+    found: dict[int, _Found] = {}
+    left = np.ones(len(calls), bool)
     for season, slot, ahead in _seasons(grid, future):
-        model = forecast(2 * np.sqrt(calls + 3 / 8), slot[part], ahead, season)
-        if model is not None:
-            break
-    else:
-        return None
+        now = left & long_enough(begins, calls.shape[1], ahead.size, season)
+        left &= ~now
+        chosen = np.flatnonzero(now)
+        if chosen.size:
+            made = _forecast(calls[chosen], slot[part], ahead, season, begins[chosen])
+            found |= dict(zip(chosen.tolist(), made, strict=True))
+    return found
+
+
+def _forecast(
+    calls: Floats, slot: NDArray[np.int64], future: NDArray[np.int64], season: int, begins: Any
+) -> list[_Found]:
+    """Forecast roots of counts, whose noise has one size."""
+    model = forecast(2 * np.sqrt(calls + 3 / 8), slot, future, season, begins)
     noise = np.nanmean(model.errors**2, axis=(1, 2))
-    actual = model.ahead + model.errors
-    said, came = _back(model.ahead, noise[:, None, None]), _back(actual, 0.0)
+    said, came = _back(model.ahead, noise[:, None, None]), _back(model.ahead + model.errors, 0.0)
     known = ~np.isnan(came)
-    horizon = len(future.periods)
     with np.errstate(divide="ignore", invalid="ignore"):
         error_rate = np.where(known, np.abs(came - said), 0).sum(axis=(1, 2)) / np.nansum(
             came, axis=(1, 2)
         )
-    return _Found(
-        _back(model.middle, noise[:, None]),
-        _back(model.low, 0.0),
-        _back(model.high, 0.0),
-        np.where(known, said, 0).sum(axis=2),
-        np.nansum(came, axis=2),
-        error_rate,
-        np.nanmean(calls[:, -horizon:], axis=1) * horizon
-        if ~np.isnan(calls[:, -horizon:]).all()
-        else np.full(len(calls), np.nan),
-        model,
-    )
+    return [
+        _Found(*parts)
+        for parts in zip(
+            _back(model.middle, noise[:, None]),
+            _back(model.low, 0.0),
+            _back(model.high, 0.0),
+            np.where(known, said, 0).sum(axis=2),
+            np.nansum(came, axis=2),
+            error_rate.tolist(),
+            model.coverage.tolist(),
+            _mean(calls[:, -future.size :]) * future.size,
+            map(name_of, model.method.tolist()),
+            strict=True,
+        )
+    ]
 
 
 def _seasons(grid: Grid, future: Grid) -> list[tuple[int, Any, Any]]:
@@ -206,32 +144,41 @@ def _back(roots: Floats, noise: Floats | float) -> Floats:
     return np.asarray(np.maximum((np.maximum(roots, 0) ** 2 + noise) / 4 - 3 / 8, 0))
 
 
-def _outlook(found: _Found | None, number: int, calls: Estimate) -> dict[str, Any]:
+def _mean(values: Floats) -> Floats:
+    """Return the mean of what is known of each series, NaN where nothing is."""
+    known = np.count_nonzero(~np.isnan(values), axis=1)
+    return np.asarray(np.nansum(values, axis=1) / np.where(known, known, np.nan))
+
+
+def _series(found: _Found | None) -> tuple[float, ...]:
+    return () if found is None else tuple(np.round(found.calls, 2).tolist())
+
+
+def _outlook(found: _Found | None, calls: Estimate, *, new: bool = False) -> dict[str, Any]:
     if found is None:
         names = "forecast forecast_low forecast_high change_rate method"
         names += " backtest_error_rate backtest_coverage_rate"
         told = dict.fromkeys(names.split())
-        return {"verdict": TOO_LITTLE, "calls": calls, "backtests": 0, **told}
-    total = float(found.calls[number].sum())
-    said, came = found.trial_totals[number], found.actual_totals[number]
+        return {"verdict": NEW if new else TOO_LITTLE, "calls": calls, "backtests": 0, **told}
+    total = float(found.calls.sum())
+    said, came = found.trial_totals, found.actual_totals
     ratio = came[said > 0] / said[said > 0] - 1
     trials = ratio.size
     spread = float(np.sqrt(np.mean(ratio**2) * (1 + 1 / trials))) if trials else 0.0
     half = float(special.stdtrit(max(trials, 1), 0.975)) * spread * total
-    before = float(found.before[number])
     return {
         "verdict": "forecast" if trials >= LEAST_TRIALS and half < total / 2 else UNSURE,
         "calls": calls,
         "forecast": round(total, 2),
         "forecast_low": round(max(total - half, 0.0), 2),
         "forecast_high": round(total + half, 2),
-        "change_rate": round(total / before - 1, 4) if before > 0 else None,
-        "method": name_of(int(found.model.method[number])),
+        "change_rate": round(total / found.before - 1, 4) if found.before > 0 else None,
+        "method": found.method,
         "backtests": trials,
-        "backtest_error_rate": round(float(found.error_rate[number]), 4)
-        if np.isfinite(found.error_rate[number])
+        "backtest_error_rate": round(found.error_rate, 4)
+        if np.isfinite(found.error_rate)
         else None,
-        "backtest_coverage_rate": round(float(found.model.coverage[number]), 4),
+        "backtest_coverage_rate": round(found.coverage_rate, 4),
     }
 
 
@@ -250,7 +197,7 @@ def _timeline(grid: Grid, found: _Found | None, edges: tuple[datetime, ...]) -> 
     ]
     if found is None:
         return tuple(past)
-    told = np.round([found.calls[0], found.low[0], found.high[0]], 2).T.tolist()
+    told = np.round([found.calls, found.low, found.high], 2).T.tolist()
     ahead = [
         Period(start_at=at, calls=None, forecast=calls, forecast_low=low, forecast_high=high)
         for at, (calls, low, high) in zip(edges[:-1], told, strict=True)
@@ -282,6 +229,7 @@ REPORT = Report(
     },
     reduce=reduce,
     asks=_asks,
+    firsts=True,
     borrows=("anomalies.activity",),
     charts=(
         Timeline(

@@ -28,6 +28,7 @@ from headgate.queries.window import Window
 
 Floats = NDArray[np.float64]
 SIGNIFICANT, LEAST_STRENGTH = 0.05, 0.1
+NEW, TOO_LITTLE = "new", "too little data"
 _NO_PROFILES: dict[str, Any] = dict.fromkeys(("hours", "weekdays", "profile", "months"), ())
 
 
@@ -36,12 +37,13 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     counted = calls_by_operation(columns["activity"])
     grid = gridded(columns, context, context.params.limit)
     hourly = grid.periods.step == "hour"
-    found = _seasons(grid, counted, context.params.week_start)
+    found = _seasons(grid, counted, context)
     rows = [
         Row(
             service=label[0],
             operation=label[1],
             day_series=tuple(_by(grid, n, grid.hour_of_day, 24)) if hourly else (),
+            learnt_periods=int(grid.learnt[n]),
             **found[n],
         )
         for n, label in enumerate(grid.labels)
@@ -107,7 +109,7 @@ def _by(grid: Grid, series: int, slot: NDArray[np.int64], slots: int) -> list[fl
 
 
 def _seasons(
-    grid: Grid, counted: Mapping[tuple[str, str], Estimate], week_start: str
+    grid: Grid, counted: Mapping[tuple[str, str], Estimate], context: Context
 ) -> list[dict[str, Any]]:
     roots = 2 * np.sqrt(grid.calls + 3 / 8)
     hourly, unknown = grid.periods.step == "hour", np.full(len(roots), np.nan)
@@ -116,7 +118,8 @@ def _seasons(
         by_hour = _table(roots, day * 24 + grid.hour_of_day, days * 24).reshape(-1, days, 24)
         with np.errstate(invalid="ignore"):
             by_day = np.where(np.isnan(by_hour).sum(axis=2) <= 1, _mean(by_hour), np.nan)
-        daily, daily_p = strength(roots, grid.hour_of_day, 24), holm(rotation_test(by_hour))
+        daily = strength(roots, grid.hour_of_day, 24, grid.begins)
+        daily_p = holm(rotation_test(by_hour))
         yearly = yearly_p = unknown
     else:
         by_day = _table(roots, day, days)
@@ -124,11 +127,12 @@ def _seasons(
         yearly, yearly_p = _yearly(roots, grid)
     weekday = np.zeros(days, np.int64)
     weekday[day] = grid.hour_of_week // 24
-    weekday = (weekday - WEEKDAYS.index(week_start)) % 7
+    weekday = (weekday - WEEKDAYS.index(context.params.week_start)) % 7
     first = int((-weekday[0]) % 7)
     weeks = max((days - first) // 7, 0)
     by_week = by_day[:, first : first + 7 * weeks].reshape(len(roots), weeks, 7)
-    weekly, weekly_p = strength(by_day, weekday, 7), holm(rotation_test(by_week))
+    weekly = strength(by_day, weekday, 7, _cells(day, grid))
+    weekly_p = holm(rotation_test(by_week))
     named = (
         ("daily", daily, daily_p),
         ("weekly", weekly, weekly_p),
@@ -140,16 +144,17 @@ def _seasons(
         week = _by(grid, n, grid.hour_of_week // 24, 7)
         cyclic = [name for name, s, p in named if p[n] <= SIGNIFICANT and s[n] >= LEAST_STRENGTH]
         judged = not np.isnan((daily_p if hourly else weekly_p)[n])
-        top = _top(months)
+        otherwise = "none" if judged else NEW if context.is_new(label) else TOO_LITTLE
+        top_day, top_month = _top(week), _top(months)
         found.append(
             {
-                "verdict": " and ".join(cyclic) or ("none" if judged else "too little data"),
+                "verdict": " and ".join(cyclic) or otherwise,
                 "calls": counted.get(label, counted[EVERYTHING]),
                 **{f"{name}_strength": _number(s[n]) for name, s, _ in named},
                 **{f"{name}_p_value": _number(p[n]) for name, _, p in named},
                 "peak_hour": _top(hours) if hourly else None,
-                "peak_weekday": None if (best := _top(week)) is None else WEEKDAYS[best],
-                "peak_month": None if top is None or None in months else top + 1,
+                "peak_weekday": None if top_day is None else WEEKDAYS[top_day],
+                "peak_month": None if top_month is None else top_month + 1,
             }
         )
     return found
@@ -159,9 +164,15 @@ def _yearly(roots: Floats, grid: Grid) -> tuple[Floats, Floats]:
     """Return the strength of the cycle of months, and its probability by chance, of a grid of days."""
     year, month = _months(grid)
     years = int(year[-1]) + 1
-    by_month = _table(roots, year * 12 + month, years * 12)
+    cell = year * 12 + month
+    by_month = _table(roots, cell, years * 12)
     p = holm(rotation_test(by_month.reshape(len(roots), years, 12)))
-    return strength(by_month, np.arange(years * 12) % 12, 12), p
+    return strength(by_month, np.arange(years * 12) % 12, 12, _cells(cell, grid)), p
+
+
+def _cells(cell: NDArray[np.int64], grid: Grid) -> NDArray[np.int64]:
+    """Return in which cell of periods each series begins; 0 where it was there before."""
+    return np.where(grid.begins > 0, cell[np.minimum(grid.begins, cell.size - 1)], 0)
 
 
 def _months(grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -199,8 +210,9 @@ def _number(value: float) -> float | None:
 
 
 def _top(means: list[float | None]) -> int | None:
+    """Return where the first of the largest means is; None where one was never seen."""
     known = [(mean, -place) for place, mean in enumerate(means) if mean is not None]
-    return -max(known)[1] if known else None
+    return -max(known)[1] if len(known) == len(means) else None
 
 
 def _asks(params: SeasonalityParams, window: Window) -> Mapping[str, Ask]:
@@ -231,6 +243,7 @@ REPORT = Report(
     },
     reduce=reduce,
     asks=_asks,
+    firsts=True,
     borrows=("anomalies.activity",),
     charts=(
         HeatMap(

@@ -31,7 +31,8 @@ class Seasons:
     verdict: Annotated[
         str,
         "`daily`, `weekly`, `yearly` or two of them, such as `daily and weekly`, `none`: significant, and a tenth of"
-        " the variation or more; `too little data` under 4 days (weeks, where days are looked at)",
+        " the variation or more; `too little data` under 4 whole days (weeks, where days are looked at) since its"
+        " first record, `new` where that lies in the window",
     ]
     calls: Annotated[Estimate, "uses in the window"]
     daily_strength: Annotated[
@@ -51,8 +52,12 @@ class Seasons:
     yearly_p_value: Annotated[
         float | None, "by rotating years, corrected; null under 4 whole calendar years"
     ]
-    peak_hour: Annotated[int | None, "the local hour of the day with most uses"]
-    peak_weekday: Annotated[str | None, "the day of the week with most uses"]
+    peak_hour: Annotated[
+        int | None, "the local hour of the day with most uses; null where not all were seen"
+    ]
+    peak_weekday: Annotated[
+        str | None, "the day of the week with most uses; null where not all were seen"
+    ]
     peak_month: Annotated[
         int | None, "the month (1 to 12) with most uses a day; null where not all were seen"
     ]
@@ -64,6 +69,9 @@ class Row(OfOperation, Seasons):
 
     day_series: Annotated[
         tuple[float | None, ...], "mean uses in each local hour of the day; none of days"
+    ]
+    learnt_periods: Annotated[
+        int, "hours or days that were looked at, gaps left out: from its first record on"
     ]
 
 

@@ -16,6 +16,7 @@ from headgate.queries.labels import OfOperation
 from headgate.queries.outcomes import calls_of
 from headgate.queries.periods import WEEKDAYS
 from headgate.queries.reports import forecast
+from headgate.queries.reports.forecast.records import ForecastParams, Foretold
 from headgate.queries.reports.trend.classes import fits, trend_type
 from headgate.queries.window import Window
 
@@ -78,10 +79,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction(OfOperation, forecast.Foretold):
+class Prediction(OfOperation, Foretold):
     """What is to be expected of one operation; the report `forecast` says more."""
 
-    verdict: Annotated[str, "`forecast`, `unsure` or `too little data`"]
+    verdict: Annotated[str, "`forecast`, `unsure`, `new` or `too little data`"]
 
 
 def asks(params: Included, window: Window) -> dict[str, Ask]:
@@ -179,9 +180,9 @@ def _window_of(columns: Mapping[str, Columns], context: Context) -> Columns:
     return learnt.chosen(learnt["period_s"] >= context.window.since.timestamp())
 
 
-def _ahead(params: Included) -> forecast.ForecastParams:
+def _ahead(params: Included) -> ForecastParams:
     common = {field.name: getattr(params, field.name) for field in fields(Params)}
-    return forecast.ForecastParams(**common, step="day")
+    return ForecastParams(**common, step="day")
 
 
 def users_of(people: Columns, all_calls: float, share: float) -> tuple[User, ...]:
