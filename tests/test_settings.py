@@ -84,6 +84,7 @@ def test_a_tilde_is_the_users_home(written, where):
         ("journal_bytes: 0", "journal_bytes in {file}: it must be greater than 0, not 0"),
         ("memory_bytes: much", "memory_bytes in {file}: it must be a valid integer"),
         ("data: [1]", "data in {file}: it must be a valid path, not [1]"),
+        ("fonts: /no/such", "fonts in {file}: /no/such is no directory; name one that has files"),
         ("sampling: {tracs: {}}", "unknown key sampling.tracs in {file}; did you mean traces?"),
         (
             "sampling: {traces: {lo: 1}}",
@@ -230,7 +231,7 @@ def test_the_settings_file_shows_every_key_with_its_default(tmp_path):
     assert len(shown.pop("user_key")) == 48
     assert shown.pop("tokens").endswith("/tokens.json")
     assert shown.pop("telemetry").startswith("http://")
-    for name in ("user_key_file", "tls_cert", "tls_key", "tls_client_ca"):
+    for name in ("fonts", "user_key_file", "tls_cert", "tls_key", "tls_client_ca"):
         assert shown.pop(name).startswith("/")
     assert ServeSettings(**shown) == ServeSettings()
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(shown))

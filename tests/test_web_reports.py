@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import one_glyph
 import pytest
 
 from headgate.queries import names, run
@@ -17,6 +18,7 @@ from headgate.web import create_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from headgate.store import Store
 
@@ -138,6 +140,33 @@ def test_a_store_that_is_behind_is_said(ask: Callable[..., httpx.Response]) -> N
     """When flushing took too long, the answer says that it may lack the latest."""
     notes = ask("/api/reports/usage", flush=lambda: False).json()["summary"]["notes"]
     assert notes == ["the store is behind: some of what was received last is not counted here yet"]
+
+
+def test_paper_and_pictures_have_the_fonts_of_the_server(
+    store: Store,
+    ask: Callable[..., httpx.Response],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    """A character that only a font of the server's directory has is shown by it; without, the log names it."""
+    strange = "\U0001e8c4"
+    insert(store, strange)
+    (tmp_path / "one.ttf").write_bytes(one_glyph.font(strange))
+    paths = [f"/api/reports/usage?format={kind}" for kind in ("png&chart=2", "pdf")]
+    lacking = [ask(path).content for path in paths]
+    assert [record.getMessage()[:35] for record in caplog.records] == [
+        "png of usage: no font here has U+1E8C4"[:35],
+        "pdf of usage: no font here has U+1E8C4"[:35],
+    ]
+    caplog.clear()
+    shown = [ask(path, fonts=tmp_path).content for path in paths]
+    assert not caplog.records
+    assert shown[0].startswith(b"\x89PNG")
+    assert shown[0] != lacking[0]
+    embedded = [
+        one_glyph.FAMILY.replace(" ", "").encode() in paper for paper in (lacking[1], shown[1])
+    ]
+    assert embedded == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,12 @@ def guarded_api(
     store: Store,
     directory: Path,
     siblings: Siblings,
+    fonts: Path | None,
 ) -> Guarded:
     """Return the application; exports lie in the data directory, each tenant's in its own.
 
     The server's own tenant sees how all are, `siblings` are the other workers, where there are
-    several.
+    several. `fonts` is a directory of fonts for reports.
     """
 
     def api_of(tenant: str) -> Any:
@@ -69,6 +70,7 @@ def guarded_api(
             ),
             sampler=pipeline.sampler,
             timer=time.perf_counter,
+            fonts=fonts,
             forgetting=lambda user, by: forget_user(
                 database,
                 rules.identity,

@@ -263,7 +263,7 @@ async def _serve_http(
 
     certificates = security.certificates
     api = ApiServers(
-        guarded_api(security.tokens, tenants, rules, store, directory, siblings),
+        guarded_api(security.tokens, tenants, rules, store, directory, siblings, settings.fonts),
         certificates,
         keep_alive_s=KEEP_ALIVE_S,
         most_connections=connections,

@@ -61,6 +61,11 @@ class ServeSettings(BaseModel):
         description="Where to send Headgate's own metrics and traces, over OTLP/HTTP: another collector than this one,"
         " such as http://127.0.0.1:14318. Takes the extra `telemetry`.",
     )
+    fonts: Path | None = Field(
+        None,
+        description="Directory of fonts for reports as PDF and PNG over HTTP, for scripts that no font of the system"
+        " has.",
+    )
     tokens: Path | None = Field(
         None,
         description="File of hashed tokens; default: tokens.json in the data directory. Once it is there, every"
@@ -162,10 +167,19 @@ class ServeSettings(BaseModel):
         description="What of the detail is kept when it is busy; the variable takes YAML.",
     )
 
-    @field_validator("data", "user_key_file", "tokens", "tls_cert", "tls_key", "tls_client_ca")
+    @field_validator(
+        "data", "fonts", "user_key_file", "tokens", "tls_cert", "tls_key", "tls_client_ca"
+    )
     @classmethod
     def _of_a_user(cls, value: Path | None) -> Path | None:
         return value and value.expanduser()
+
+    @field_validator("fonts")
+    @classmethod
+    def _is_directory(cls, value: Path | None) -> Path | None:
+        if value and not value.is_dir():
+            raise ValueError(f"{value} is no directory; name one that has files of fonts")
+        return value
 
     @field_validator("otlp_grpc", "otlp_http", "api")
     @classmethod

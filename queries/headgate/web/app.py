@@ -31,7 +31,7 @@ from starlette.routing import Route
 
 from headgate.queries import ReportError, UnknownReport, entry, names, run
 from headgate.queries.declaration import described
-from headgate.queries.render import FORMATS, render
+from headgate.queries.render import FORMATS, render, unshown
 from headgate.store import StoreError
 from headgate.web import forget, ledger, sampling
 from headgate.web.export_routes import export_routes
@@ -41,6 +41,7 @@ from headgate.web.paging import Page, asked, paged
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from starlette.requests import Request
 
@@ -67,6 +68,7 @@ def create_app(
     forgetting: Callable[[str, str], dict[str, Any]] | None = None,
     alone: tuple[Callable[[], Vitals], Callable[[], bool]] | None = None,
     timer: Callable[[], float] | None = None,
+    fonts: Path | None = None,
 ) -> Starlette:
     """Return the application over `store`.
 
@@ -74,7 +76,8 @@ def create_app(
     report then says; it is called before each report, in a thread of the pool. `clock` gives the aware time of asking,
     `look` tells how the collector is, `exports` makes and keeps files; `sampler` is what /api/sampling shows
     and changes, `forgetting` removes a person for who asks (see `headgate.web.forget`). `alone` looks at and
-    flushes this process only, where it is one of several workers. `timer` counts the seconds that reports take.
+    flushes this process only, where it is one of several workers. `timer` counts the seconds that reports take, `fonts`
+    is a directory of fonts for PDF and PNG; what no font has the log tells.
     """
     pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="headgate-query")
 
@@ -96,7 +99,7 @@ def create_app(
         if behind:
             document["summary"]["notes"].append(_BEHIND)
         shown = paged(document, page)
-        return render(document, format_, **options), shown
+        return _rendered(document, format_, {**options, "fonts": fonts}), shown
 
     async def report(request: Request) -> Response:
         question = _question(request)
@@ -141,6 +144,13 @@ def create_app(
         },
         lifespan=lifespan,
     )
+
+
+def _rendered(document: dict[str, Any], format_: str, options: Mapping[str, Any]) -> bytes:
+    made = render(document, format_, **options)
+    if lacking := unshown([document], format_, options["fonts"]):
+        _log.warning("%s of %s: %s", format_, document["report"], lacking)
+    return made
 
 
 async def _reports(_: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
@@ -91,6 +92,7 @@ def png(drawing: Drawing) -> bytes:
     return _drawn(svg(drawing))
 
 
+@functools.cache  # each time more the library would look through the directory once more for every picture
 def _know(fonts: Path | None) -> None:
     """Make the fonts of a directory known to the library that draws, for as long as this process lives."""
     import vl_convert
