@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -154,12 +155,14 @@ def parts(
     """
     if not columns.rows:
         return []
-    keys = [_numbered(columns[name]) for name in by]
-    inner = [] if ordered is None else [columns[ordered]]
-    order = np.lexsort([*inner, *(place for _, place in reversed(keys))])
-    places = np.column_stack([place[order] for _, place in keys])
-    starts = np.flatnonzero(np.r_[True, (places[1:] != places[:-1]).any(axis=1)])
-    values = [distinct[places[starts, i]].tolist() for i, (distinct, _) in enumerate(keys)]
+    key = np.zeros(columns.rows, np.int64)  # room for two columns of 2^31 distinct values each
+    for name in by:
+        number, size = _numbered(columns[name])
+        key = key * size + number
+    order = np.lexsort((columns[ordered], key)) if ordered else np.argsort(key, kind="stable")
+    key = key[order]
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    values = [columns[name][order[starts]].tolist() for name in by]
     bounds = itertools.pairwise([*starts.tolist(), columns.rows])
     arranged = columns.chosen(order)
     totals = _Totals(arranged, starts)
@@ -169,14 +172,16 @@ def parts(
     ]
 
 
-def _numbered(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the distinct values, ascending, and the number of each row's; text by hash, not by sorting every row."""
+def _numbered(values: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
+    """Return the number of each row's value among the distinct ones, ascending, and how many there are.
+
+    Text is told apart by hash, in one pass, not by sorting every row.
+    """
     if values.dtype != object:
         distinct, number = np.unique(values, return_inverse=True)
-        return distinct, number
-    listed = values.tolist()
-    known = sorted(set(listed))
-    place = {value: number for number, value in enumerate(known)}
-    return np.array(known, object), np.fromiter(
-        map(place.__getitem__, listed), np.int64, len(listed)
-    )
+        return number, distinct.size
+    place = defaultdict[Any, int](itertools.count().__next__)
+    number = np.fromiter(map(place.__getitem__, values.tolist()), np.int64, len(values))
+    rank = np.empty(len(place), np.int64)
+    rank[[place[value] for value in sorted(place)]] = np.arange(len(place))
+    return rank[number], len(place)

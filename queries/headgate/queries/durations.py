@@ -5,15 +5,15 @@ each bucket (`headgate.store.histogram`). Their errors are those of calls drawn 
 the count: what calls of one trace have in common makes them larger by that at most (`headgate.queries.uncertain`).
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from headgate.queries import estimate
-from headgate.queries.columns import Columns, parts
+from headgate.queries.columns import Columns
 from headgate.queries.estimate import (
     Estimate,
     at_least,
@@ -24,8 +24,8 @@ from headgate.queries.estimate import (
     standard_deviation,
     total,
 )
+from headgate.queries.spread import Spread
 from headgate.queries.uncertain import counted, design_effect, draws_of
-from headgate.store.histogram import bucket_value_ns
 
 EXCELLENT_BELOW_MS, ATTENTION_UP_TO_MS, CRITICAL_ABOVE_MS = 500, 1000, 1000
 HIGH_VARIANCE_RATIO = 2
@@ -79,18 +79,36 @@ _NOTHING = {
 
 def durations(moments: Columns, buckets: Columns) -> dict[str, Any]:
     """Return the fields of `Durations`."""
+    return each_durations([(moments, buckets)])[0]
+
+
+def each_durations(timed: Sequence[tuple[Columns, Columns]]) -> list[dict[str, Any]]:
+    """Return the fields of `Durations` of many sets of calls, each by its moments and buckets."""
+    spread = Spread(timed, tuple(PERCENTILES.values()))
+    stretches = itertools.starmap(slice, itertools.pairwise(spread.bounds))
+    return [
+        _durations(moments, spread.values[cells], spread.variance[cells], percentiles)
+        for (moments, _), cells, percentiles in zip(timed, stretches, spread.counted(), strict=True)
+    ]
+
+
+def _durations(
+    moments: Columns,
+    values: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    percentiles: list[Estimate] | None,
+) -> dict[str, Any]:
     if not moments.rows:
         return dict(_NOTHING)
     _, n, t, squares, s0, _, s2 = (moments.sum(name) for name in _ADDING)
     effect, draws = design_effect(moments), draws_of(moments)
     shortest, longest = float(moments["shortest"].min()), float(moments["longest"].max())
-    values, _, variance = cells(buckets, shortest, longest)
     spread = by_value(values, variance) * effect
-    percentiles = quantiles(buckets, tuple(PERCENTILES.values()), moments)
     return {
         "calls": counted(moments),
         "mean_ms": mean_ms(moments),
-        **dict(zip(PERCENTILES, percentiles or repeat(None), strict=False)),
+        **dict.fromkeys(PERCENTILES),
+        **dict(zip(PERCENTILES, percentiles or (), strict=False)),
         "min_ms": ms((at_most if s0 > 0 else exactly)(shortest)),
         "max_ms": ms((at_least if s0 > 0 else exactly)(longest)),
         "std_dev_ms": ms(standard_deviation(n, t, squares, spread, draws)),
@@ -106,35 +124,6 @@ def mean_ms(moments: Columns) -> Estimate | None:
         return None
     effect = design_effect(moments)
     return ms(mean(n, t, s0 * effect, s1 * effect, s2 * effect, draws_of(moments)))
-
-
-def quantiles(buckets: Columns, shares: Sequence[float], moments: Columns) -> list[Estimate] | None:
-    """Return quantiles in ms, None where no durations were counted; `moments` are those of the same calls."""
-    bounds = (moments["shortest"].min(), moments["longest"].max()) if moments.rows else ()
-    values, calls, variance = cells(buckets, *bounds)
-    if not calls.any():
-        return None
-    variance *= design_effect(moments)
-    found = estimate.quantiles(values, calls, variance, shares, draws=draws_of(moments))
-    return [ms(one) for one in found]
-
-
-def by_operation(buckets: Columns) -> dict[tuple[Any, ...], Columns]:
-    """Return the buckets of each service and operation, ascending, which spares `cells` from sorting each."""
-    return dict(parts(buckets, "service", "operation", ordered="bucket"))
-
-
-def cells(buckets: Columns, shortest: float = 0.0, longest: float = np.inf) -> Any:
-    """Return the distinct durations (ns, ascending) that stand for buckets, their calls and sums of w (w - 1).
-
-    No duration lies outside what was measured, whatever the width of its bucket.
-    """
-    index, calls, variance = (buckets[name] for name in ("bucket", "calls", "variance"))
-    if not (index[1:] > index[:-1]).all():
-        index, position = np.unique(index, return_inverse=True)
-        calls, variance = (np.bincount(position, part) for part in (calls, variance))
-    values = np.clip(bucket_value_ns(index), shortest, longest)
-    return values, calls.astype(np.float64), variance.astype(np.float64)
 
 
 def ms(nanoseconds: Estimate) -> Estimate:

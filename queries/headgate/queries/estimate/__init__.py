@@ -20,7 +20,7 @@ from headgate.queries.estimate.people import (
     people_total,
     probability,
 )
-from headgate.queries.estimate.quantiles import histogram, quantile, quantiles
+from headgate.queries.estimate.quantiles import Quantiles, histogram, quantile
 from headgate.queries.estimate.totals import count, mean, rate, standard_deviation, total
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Z95",
     "Draws",
     "Estimate",
+    "Quantiles",
     "Sums",
     "at_least",
     "at_most",
@@ -46,7 +47,6 @@ __all__ = [
     "people_total",
     "probability",
     "quantile",
-    "quantiles",
     "rate",
     "ratio",
     "standard_deviation",

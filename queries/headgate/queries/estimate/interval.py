@@ -68,17 +68,26 @@ def independent(total_weight: float, variance: float) -> Draws:
     return Draws(number, total_weight, total_weight * weight)
 
 
+def _expansion(z: float) -> tuple[float, float, float, float]:
+    return (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+
+
+_EXPANSION = _expansion(Z95)
+
+
 def t95(freedom: float) -> float:
     """Return the 97.5 % point of Student's t, within 0.2 % from 3 degrees of freedom (1 is taken as the least).
 
     Cornish-Fisher expansion about the normal (Abramowitz and Stegun 26.7.5).
     """
-    z, v = Z95, max(freedom, 1.0)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    fourth = (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160
-    return z + first / v + second / v**2 + third / v**3 + fourth / v**4
+    v = max(freedom, 1.0)
+    first, second, third, fourth = _EXPANSION
+    return Z95 + first / v + second / v**2 + third / v**3 + fourth / v**4
 
 
 def normal(value: float, variance: float, draws: Draws) -> Estimate:

@@ -37,6 +37,8 @@ class Estimate:
 
     def rounded(self, digits: int) -> Estimate:
         """Return the estimate rounded to decimal digits."""
+        if self.exact:
+            return exactly(round(self.value, digits))
         error, low, high = self.standard_error, self.low, self.high
         return Estimate(
             round(self.value, digits),

@@ -147,12 +147,11 @@ def _compared(ours: Side, theirs: Side, failing: Difference) -> list[_Both]:
     numbers = zip(METRICS, ours.numbers(), theirs.numbers(), strict=True)
     if ours.counted.unknown or theirs.counted.unknown:
         return [_Both(metric, a, b, Difference(0.0)) for metric, a, b in numbers]
-    timed = [(side.buckets, side.moments) for side in (ours, theirs)]
     judged = [
         _calls(ours, theirs),
         failing,
         of_means(ours.moments, theirs.moments),
-        *of_quantiles(timed[0], timed[1], tuple(QUANTILES.values())),
+        *of_quantiles(ours.sampled, theirs.sampled, len(QUANTILES)),
         Difference(ours.users.value - theirs.users.value),
     ]
     return [_Both(*both, one) for both, one in zip(numbers, judged, strict=True)]

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from headgate.queries.columns import Columns
-from headgate.queries.durations import cells
-from headgate.queries.estimate import Estimate, difference, mean, quantiles, rate
+from headgate.queries.estimate import Estimate, difference, mean, rate
 from headgate.queries.outcomes import Ended
 from headgate.queries.significance import effective, over_represented
 from headgate.queries.uncertain import design_effect, variance_of
@@ -130,20 +129,12 @@ def _mean(moments: Columns) -> Estimate:
 
 
 def of_quantiles(
-    ours: tuple[Columns, Columns], theirs: tuple[Columns, Columns], shares: Sequence[float]
+    ours: Sequence[Estimate] | None, theirs: Sequence[Estimate] | None, number: int
 ) -> list[Difference]:
-    """Compare quantiles of durations (ms): Woodruff's intervals (1952).
-
-    Each side is its columns of `performance.buckets` and of `performance.moments`.
-    """
-    sides = []
-    for buckets, moments in (ours, theirs):
-        values, calls, variance = cells(buckets)
-        if not calls.any():
-            return [Difference(0.0)] * len(shares)
-        sides.append((values, calls, variance * design_effect(moments) + calls))
-    found = (quantiles(*side, shares) for side in sides)
-    return [_between(a.scaled(_NS_TO_MS), b.scaled(_NS_TO_MS)) for a, b in zip(*found, strict=True)]
+    """Compare a number of quantiles of durations, by Woodruff's intervals (1952) of `Spread.sampled`."""
+    if ours is None or theirs is None:
+        return [Difference(0.0)] * number
+    return [*map(_between, ours, theirs)]
 
 
 def _between(ours: Estimate, theirs: Estimate, p_value: float | None = None) -> Difference:

@@ -1,6 +1,6 @@
 """The two sides of a comparison: what each counted, whole or of one operation, and how long each was recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headgate.queries.columns import Columns, parts
-from headgate.queries.durations import by_operation, mean_ms, quantiles
+from headgate.queries.durations import mean_ms
 from headgate.queries.estimate import Estimate, at_least, exactly
 from headgate.queries.outcomes import Ended, calls_of
 from headgate.queries.periods import Periods
 from headgate.queries.reports.compare.other import CompareParams
+from headgate.queries.spread import Spread, by_operation
 
 QUANTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
 METRICS = ("calls_per_day", "error_rate", "mean_ms", *QUANTILES, "unique_users")
@@ -51,11 +52,15 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The columns of one side, whole or of one operation."""
+    """What one side has, whole or of one operation.
+
+    `quantiles` of durations are as they were counted, `sampled` the same as of a sample (`Spread`); None without any.
+    """
 
     ended: Ended
     moments: Columns
-    buckets: Columns
+    quantiles: list[Estimate] | None
+    sampled: list[Estimate] | None
     users: Estimate
     counted: Counted
 
@@ -63,8 +68,7 @@ class Side:
         """Return every metric, as METRICS; None of each where there are no records of it yet."""
         if self.counted.unknown:
             return [None] * len(METRICS)
-        spread = quantiles(self.buckets, tuple(QUANTILES.values()), self.moments)
-        shown: list[Estimate | None] = [*spread] if spread else [None] * len(QUANTILES)
+        shown: Sequence[Estimate | None] = self.quantiles or [None] * len(QUANTILES)
         rate, mean = self.ended.error_rate(), mean_ms(self.moments)
         return [self.calls_per_day(), rate, mean, *shown, self.users]
 
@@ -95,7 +99,7 @@ def paired(
         for columns, one in zip((ours, theirs), counted, strict=True)
     ]
     none = Ended.of(_NOTHING)
-    empty = [Side(none, _NOTHING, _NOTHING, exactly(0), one) for one in counted]
+    empty = [Side(none, _NOTHING, None, None, exactly(0), one) for one in counted]
     found = []
     for common in sorted(sides[0].keys() | sides[1].keys()):
         label = (sides[0].get(common) or sides[1][common])[0]
@@ -113,23 +117,30 @@ def _sides(columns: Mapping[str, Columns], counted: Counted) -> dict[tuple[Any, 
     buckets = by_operation(columns["buckets"])
     users = columns["users"]
     people = dict(parts(users.chosen(users["whole"] == 0), "service", "operation"))
+    usage = dict(parts(columns["usage"], "service", "operation"))
+    timed = [(moments.get(label, _NOTHING), buckets.get(label, _NOTHING)) for label in usage]
     return {
         label: Side(
-            Ended.of(usage),
-            moments.get(label, _NOTHING),
-            buckets.get(label, _NOTHING),
-            _distinct(people.get(label, _NOTHING), usage),
-            counted,
+            Ended.of(part), mine, *spread, _distinct(people.get(label, _NOTHING), part), counted
         )
-        for label, usage in parts(columns["usage"], "service", "operation")
+        for (label, part), (mine, _), spread in zip(
+            usage.items(), timed, _spread(timed), strict=True
+        )
     }
+
+
+def _spread(timed: Sequence[tuple[Columns, Columns]]) -> Iterator[tuple[Any, Any]]:
+    """Return the quantiles of each, by moments and buckets: as they were counted, and as of a sample."""
+    spread = Spread(timed, tuple(QUANTILES.values()))
+    return zip(spread.counted(), spread.sampled(), strict=True)
 
 
 def whole_of(columns: Mapping[str, Columns], counted: Counted) -> Side:
     """Return everything of a side together."""
     users, usage = columns["users"], columns["usage"]
     people = _distinct(users.chosen(users["whole"] == 1), usage)
-    return Side(Ended.of(usage), columns["moments"], columns["buckets"], people, counted)
+    ((shown, sampled),) = _spread([(columns["moments"], columns["buckets"])])
+    return Side(Ended.of(usage), columns["moments"], shown, sampled, people, counted)
 
 
 def _distinct(users: Columns, usage: Columns) -> Estimate:

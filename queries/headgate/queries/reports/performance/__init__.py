@@ -14,21 +14,21 @@ from headgate.queries.durations import (
     PERCENTILES,
     Durations,
     Usual,
-    by_operation,
-    cells,
     durations,
+    each_durations,
     mean_ms,
-    quantiles,
     verdict,
 )
 from headgate.queries.estimate import Estimate, at_least, exactly
 from headgate.queries.labels import OfOperation, OfPeriod
+from headgate.queries.spread import Spread, by_operation, p95_ms
 from headgate.queries.uncertain import counted, mean_of
 from headgate.queries.window import Window
 from headgate.store.histogram import RELATIVE_ERROR
 
 __all__ = ["REPORT", "Durations", "reduce", "verdict"]
 BINS_PER_DOUBLING = 2
+_NOTHING = Columns({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,37 +85,33 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     by_label = by_operation(buckets)
     before = by_operation(columns["before.buckets"])
     earlier = dict(parts(columns["before.moments"], "service", "operation"))
-    nothing = Columns({})
     memory = dict(parts(columns["memory"], "service", "operation"))
     every_ms = moments.sum("duration") * 1e-6
+    labels = parts(moments, "service", "operation")
+    timed = [(part, by_label.get(label, _NOTHING)) for label, part in labels]
+    past = p95_ms([(earlier.get(one, _NOTHING), before.get(one, _NOTHING)) for one, _ in labels])
     rows = []
-    for label, part in parts(moments, "service", "operation"):
-        found = durations(part, by_label.get(label, nothing))
+    for (label, part), found, p95 in zip(labels, each_durations(timed), past, strict=True):
         rows.append(
             Row(
                 service=label[0],
                 operation=label[1],
                 share=round(found["total_ms"].value / every_ms, 4) if every_ms else 0.0,
-                p95_before_ms=_p95(before.get(label, nothing), earlier.get(label, nothing)),
+                p95_before_ms=p95,
                 mean_series=_means(part, context),
-                **_memory(memory.get(label, nothing)),
+                **_memory(memory.get(label, _NOTHING)),
                 **found,
             )
         )
     rows.sort(key=lambda row: (-row.total_ms.value, row.service, row.operation))
     summary = Summary(
-        p95_before_ms=_p95(columns["before.buckets"], columns["before.moments"]),
+        p95_before_ms=p95_ms([(columns["before.moments"], columns["before.buckets"])])[0],
         percentile_error_bound=round(RELATIVE_ERROR, 5),
         timeline=_timeline(columns, context),
         histogram=_histogram(buckets),
         **durations(moments, buckets),
     )
     return Reduced(summary, tuple(rows))
-
-
-def _p95(buckets: Columns, moments: Columns) -> Estimate | None:
-    found = quantiles(buckets, (0.95,), moments)
-    return found[0] if found else None
 
 
 def _means(moments: Columns, context: Context) -> tuple[float | None, ...]:
@@ -134,30 +130,29 @@ def _timeline(columns: Mapping[str, Columns], context: Context) -> tuple[Period,
         return ()
     by_start = {start: part for (start,), part in parts(moments, "period_s")}
     spread = {start: part for (start,), part in parts(timeline, "period_s")}
-    nothing = Columns({})
     position = context.periods.index(moments["period_s"].astype(np.int64))
     calls = np.bincount(position, moments["calls"], len(context.periods))
     known = coverage(columns, context, calls)
-    found = []
-    for number, start in enumerate(context.periods.edges_s[:-1].tolist()):
-        if known.missing[number]:
-            continue
-        part = by_start.get(start, nothing)
-        shares = quantiles(spread.get(start, nothing), tuple(PERCENTILES.values()), part)
-        found.append(
-            Period(
-                period=context.periods.label(number),
-                whole=bool(known.whole[number]),
-                calls=counted(part),
-                mean_ms=mean_ms(part),
-                **dict(zip(PERCENTILES, shares or (None, None, None), strict=True)),
-            )
+    starts = context.periods.edges_s[:-1][~known.missing].tolist()
+    timed = [(by_start.get(one, _NOTHING), spread.get(one, _NOTHING)) for one in starts]
+    percentiles = Spread(timed, tuple(PERCENTILES.values())).counted()
+    return tuple(
+        Period(
+            period=context.periods.label(number),
+            whole=bool(known.whole[number]),
+            calls=counted(part),
+            mean_ms=mean_ms(part),
+            **dict(zip(PERCENTILES, found or (None, None, None), strict=True)),
         )
-    return tuple(found)
+        for number, (part, _), found in zip(
+            np.flatnonzero(~known.missing).tolist(), timed, percentiles, strict=True
+        )
+    )
 
 
 def _histogram(buckets: Columns) -> tuple[Bin, ...]:
-    values, calls, _ = cells(buckets)
+    spread = Spread([(_NOTHING, buckets)], ())
+    values, calls = spread.values, spread.calls
     if not calls.any():
         return ()
     numbers = np.where(values > 0, np.floor(np.log2(np.maximum(values, 1)) * BINS_PER_DOUBLING), -1)

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 from headgate.queries.charts import Bars, Timeline
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Context, Reduced, Report, SteppedParams
-from headgate.queries.durations import BOUNDED, quantiles
+from headgate.queries.durations import BOUNDED
 from headgate.queries.estimate import Estimate, exactly
 from headgate.queries.labels import OfOperation
 from headgate.queries.outcomes import error_rate
+from headgate.queries.spread import p95_ms
 from headgate.queries.uncertain import counted, design_effect, draws_of
 
 NOTHING = Columns({})
@@ -160,10 +161,11 @@ def _relative(estimate: Estimate | None) -> float | None:
 
 def _precision(kept: Columns, buckets: Columns) -> tuple[Precision, ...]:
     by_label = dict(parts(buckets, "service", "operation"))
+    by_operation = dict(parts(kept, "service", "operation"))
+    timed = [(part, by_label.get(label, NOTHING)) for label, part in by_operation.items()]
     found = []
-    for label, part in parts(kept, "service", "operation"):
+    for (label, part), p95 in zip(by_operation.items(), p95_ms(timed), strict=True):
         draws = draws_of(part)
-        p95 = quantiles(by_label.get(label, NOTHING), (0.95,), part)
         found.append(
             Precision(
                 service=label[0],
@@ -173,10 +175,10 @@ def _precision(kept: Columns, buckets: Columns) -> tuple[Precision, ...]:
                 design_effect=round(design_effect(part), 2),
                 relative_error=_relative(counted(part)),
                 error_rate=error_rate(part),
-                p95_ms=p95[0] if p95 else None,
+                p95_ms=p95,
             )
         )
-    calls = {label: part.sum("calls") for label, part in parts(kept, "service", "operation")}
+    calls = {label: part.sum("calls") for label, part in by_operation.items()}
     found.sort(key=lambda p: (-calls[p.service, p.operation], p.service, p.operation))
     return tuple(found)
 

@@ -15,10 +15,11 @@ from annotated_types import Gt
 from headgate.queries.charts import Bars, Scatter, Share
 from headgate.queries.columns import Columns, parts
 from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
-from headgate.queries.durations import Usual, by_operation, durations
+from headgate.queries.durations import Usual, durations, each_durations
 from headgate.queries.estimate import Estimate, at_least, exactly, total
 from headgate.queries.outcomes import Rated, calls_of, error_rate, rated, verdict, with_outcome
 from headgate.queries.significance import effective, wilson_low
+from headgate.queries.spread import by_operation
 from headgate.queries.window import Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -117,10 +118,10 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     """Bring together how each source answered; rows by calls, those no longer used last."""
     del context
     outcomes, moments = columns["outcomes"], columns["moments"]
-    by_label = {
-        name: dict(parts(columns[name], "service", "operation")) for name in ("moments", "answers")
-    }
-    by_label["buckets"] = by_operation(columns["buckets"])
+    answered, moments_of = (
+        dict(parts(columns[name], "service", "operation")) for name in ("answers", "moments")
+    )
+    buckets = by_operation(columns["buckets"])
     seen = {  # queries in order of time: the latest that knows the source says
         label: int(part["last_ns"].max())
         for query in ("earlier.earlier", "seen", "answers")
@@ -130,10 +131,10 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     every = outcomes.sum("calls")
     rows = []
     used = dict(parts(outcomes, "service", "operation"))
-    for label in sorted(used.keys() | seen.keys()):
-        part = used.get(label, _NOTHING)
-        answers = by_label["answers"].get(label, _NOTHING)
-        timed = [by_label[name].get(label, _NOTHING) for name in ("moments", "buckets")]
+    labels = sorted(used.keys() | seen.keys())
+    timed = [(moments_of.get(label, _NOTHING), buckets.get(label, _NOTHING)) for label in labels]
+    for label, spent in zip(labels, each_durations(timed), strict=True):
+        part, answers = used.get(label, _NOTHING), answered.get(label, _NOTHING)
         retired = not part.rows or bool(answers["deprecated"].any())
         rows.append(
             Row(
@@ -146,7 +147,7 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
                 if label in seen
                 else None,
                 codes=_shown(_codes(answers, part.sum("calls"))),
-                **_source(part, timed[0], timed[1], answers, domains.get(label)),
+                **_source(part, spent, answers, domains.get(label)),
             )
         )
     rows.sort(key=lambda row: (-row.calls.value, row.service, row.operation))
@@ -155,19 +156,22 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
         active=len(rows) - retired_count,
         deprecated=retired_count,
         codes=_codes(columns["answers"], every),
-        **_source(outcomes, moments, columns["buckets"], columns["answers"], domains.get(None)),
+        **_source(
+            outcomes,
+            durations(moments, columns["buckets"]),
+            columns["answers"],
+            domains.get(None),
+        ),
     )
     return Reduced(summary, tuple(rows))
 
 
 def _source(
     outcomes: Columns,
-    moments: Columns,
-    buckets: Columns,
+    timed: Mapping[str, Any],
     answers: Columns,
     domains: Estimate | None,
 ) -> dict[str, Any]:
-    timed = durations(moments, buckets)
     sized = answers.sum("sized")
     return {
         **rated(outcomes),

@@ -10,7 +10,7 @@ from headgate.queries.charts import Bars, Gauge, Timeline
 from headgate.queries.columns import Columns, parts
 from headgate.queries.coverage import ARRIVALS, BORROWED, anyone, coverage, from_first
 from headgate.queries.declaration import Ask, Context, Reduced, Report
-from headgate.queries.durations import EXCELLENT_BELOW_MS, mean_ms, quantiles
+from headgate.queries.durations import EXCELLENT_BELOW_MS, mean_ms
 from headgate.queries.estimate import Estimate, at_least, exactly
 from headgate.queries.outcomes import (
     ARCHIVE_AFTER_HOURS,
@@ -31,6 +31,7 @@ from headgate.queries.reports.summary.records import (
     SummaryParams,
 )
 from headgate.queries.significance import effective, wilson_low
+from headgate.queries.spread import by_operation, p95_ms
 from headgate.queries.uncertain import counted, variance_of
 from headgate.queries.window import Window
 
@@ -50,13 +51,16 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     usage, params = columns["usage"], context.params
     by_label = {
         name: dict(parts(columns[name], "service", "operation"))
-        for name in ("moments", "buckets", "previous.outcomes")
+        for name in ("moments", "previous.outcomes")
     }
+    by_label["buckets"] = by_operation(columns["buckets"])
+    used = dict(parts(usage, "service", "operation"))
+    known = [{name: by_label[name].get(label, _NOTHING) for name in by_label} for label in used]
+    p95s = p95_ms([(found["moments"], found["buckets"]) for found in known])
     users = _users(columns["users"], exact=not usage.sum("variance"))
     rows, failing, slow = [], [], []
-    for label, part in parts(usage, "service", "operation"):
-        found = {name: group.get(label, _NOTHING) for name, group in by_label.items()}
-        row = _row(label, part, found, users.get(label, exactly(0)), context)
+    for (label, part), found, p95 in zip(used.items(), known, p95s, strict=True):
+        row = _row(label, part, found, p95, users.get(label, exactly(0)), context)
         rows.append(row)
         failures = calls_of(with_outcome(part, "error", "timeout"))
         if failures.value:
@@ -99,11 +103,11 @@ def _row(
     label: tuple[str, str],
     usage: Columns,
     found: Mapping[str, Columns],
+    p95: Estimate | None,
     users: Estimate,
     context: Context,
 ) -> Row:
     calls, before = calls_of(usage), found["previous.outcomes"].sum("calls")
-    p95 = _p95(found["buckets"], found["moments"])
     rate = success_rate(usage)
     last = EPOCH + timedelta(microseconds=int(usage["last_ns"].max()) // 1000)
     hours = (context.now - last) / timedelta(hours=1)
@@ -132,16 +136,13 @@ def _numbers(
     before = _users(columns["previous.users"], exact=not earlier["outcomes"].sum("variance"))
     now = {name: columns[name] for name in ("moments", "buckets")}
     usage, outcomes = columns["usage"], earlier["outcomes"]
+    p95, p95_before = p95_ms([(side["moments"], side["buckets"]) for side in (now, earlier)])
     found = (
         ("calls", calls_of(usage), calls_of(outcomes)),
         ("unique_users", users.get(None, exactly(0)), before.get(None, exactly(0))),
         ("error_rate", error_rate(usage), error_rate(outcomes)),
         ("mean_ms", mean_ms(now["moments"]), mean_ms(earlier["moments"])),
-        (
-            "p95_ms",
-            _p95(now["buckets"], now["moments"]),
-            _p95(earlier["buckets"], earlier["moments"]),
-        ),
+        ("p95_ms", p95, p95_before),
     )
     return tuple(
         Number(
@@ -172,11 +173,6 @@ def _proved(usage: Columns, rate: float) -> float:
     # Rows of weight w tell less than w rows would: sum w^2 = sum w (w - 1) + sum w.
     size = float(effective(calls, variance_of(usage) + calls))
     return round(float(wilson_low(rate * size, size)), 4)
-
-
-def _p95(buckets: Columns, moments: Columns) -> Estimate | None:
-    found = quantiles(buckets, (0.95,), moments)
-    return found[0] if found else None
 
 
 def _users(users: Columns, *, exact: bool) -> dict[Any, Estimate]:

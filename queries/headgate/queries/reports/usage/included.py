@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from headgate.queries.columns import Columns, parts
 from headgate.queries.coverage import coverage
 from headgate.queries.declaration import Ask, Context, Params, SteppedParams
-from headgate.queries.durations import Durations, by_operation, durations
+from headgate.queries.durations import Durations, each_durations
 from headgate.queries.estimate import Estimate, exactly
 from headgate.queries.labels import OfOperation
 from headgate.queries.outcomes import calls_of
@@ -18,6 +18,7 @@ from headgate.queries.periods import WEEKDAYS
 from headgate.queries.reports import forecast
 from headgate.queries.reports.forecast.records import ForecastParams, Foretold
 from headgate.queries.reports.trend.classes import fits, trend_type
+from headgate.queries.spread import by_operation
 from headgate.queries.window import Window
 
 BORROWS = ("performance.moments", "performance.buckets", "anomalies.activity")
@@ -139,13 +140,11 @@ def _by_period(part: Columns, context: Context) -> NDArray[np.float64]:
 
 def _performance(columns: Mapping[str, Columns]) -> tuple[Timed, ...]:
     spread = by_operation(columns["performance.buckets"])
+    moments = dict(parts(columns["performance.moments"], "service", "operation"))
+    timed = [(part, spread.get(label, _NOTHING)) for label, part in moments.items()]
     made = [
-        Timed(
-            service=label[0],
-            operation=label[1],
-            **durations(part, spread.get(label, _NOTHING)),
-        )
-        for label, part in parts(columns["performance.moments"], "service", "operation")
+        Timed(service=service, operation=operation, **found)
+        for (service, operation), found in zip(moments, each_durations(timed), strict=True)
     ]
     return tuple(sorted(made, key=lambda t: (-t.total_ms.value, t.service, t.operation)))
 
