@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
 import sys
@@ -17,18 +18,22 @@ from hypothesis import strategies as st
 
 from headgate.queries import ReportError
 from headgate.queries.export import FORMATS, KINDS, Extract, Progress, extract, kept_since, write
+from headgate.queries.export.line import csv_line, json_line, literal
 from headgate.queries.tier import DIMENSION_TIERS, TIERS
 from headgate.queries.window import Window, iso, window
 from headgate.store import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from headgate.store import Store
 
+WRITING = sys.modules["headgate.queries.export.writing"]
 EXTRACT = sys.modules[Extract.__module__]  # the package has a function of the same name
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 FIELDS = ("Timestamp", "Operation", "Duration", "Value", "Attributes", "Attributes.plan", "Weight")
+WRONG = 77
 NASTY = 'quote " comma, line\nbreak \\ ünïcode =1+1'
 
 
@@ -136,7 +141,7 @@ def test_json_lines_and_parquet_have_the_same_rows(filled: Store, tmp_path: Path
 
 def test_a_workbook_goes_on_in_further_sheets(filled: Store, tmp_path: Path, monkeypatch) -> None:
     """No row is cut off at Excel's limit, and text that looks like a formula is text."""
-    monkeypatch.setattr("headgate.queries.export.writing.SHEET_ROWS", 200)
+    monkeypatch.setattr(WRITING, "SHEET_ROWS", 200)
     export(filled, tmp_path / "a.xlsx", "xlsx")
     book = openpyxl.load_workbook(tmp_path / "a.xlsx")
     assert [sheet.max_row for sheet in book] == [201, 201, 100]
@@ -159,13 +164,104 @@ def test_filters_and_progress(filled: Store, tmp_path: Path) -> None:
     assert done.bytes == (tmp_path / "a.csv").stat().st_size
 
 
+def test_an_answer_cut_off_is_an_error(filled: Store, tmp_path: Path, monkeypatch) -> None:
+    """A limit that the engine follows silently, as a server's profile may have, makes no file that seems whole."""
+    monkeypatch.setitem(WRITING._SETTINGS, "limit", 10)
+    with pytest.raises(StoreError, match=r"only 10 of \d+ rows came from 20.*Z to 20"):
+        export(filled, tmp_path / "a.csv", "csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_in_the_middle_leaves_nothing(
+    filled: Store, tmp_path: Path, monkeypatch
+) -> None:
+    """When blocks have been written already; the next export on the same handle has its own rows only."""
+    monkeypatch.setattr(WRITING, "_BLOCK_ROWS", dict.fromkeys(FORMATS, 10))
+    monkeypatch.setitem(WRITING._SETTINGS, "max_threads", 1)
+    seen: list[Progress] = []
+    chosen = extract("events", FIELDS, window("30d", None, NOW), filled.tables())
+    fails = EXTRACT.Field("fails", f"throwIf(Duration = {WRONG}, 'it is wrong')", "UInt8")
+    wrong = dataclasses.replace(chosen, fields=(*chosen.fields, fails))
+    # Lines are made after sorting, so that those before the wrong one have come.
+    monkeypatch.setitem(WRITING._SETTINGS, "query_plan_execute_functions_after_sorting", 1)
+    with pytest.raises(StoreError, match=r"nothing is left of it.*it is wrong"):
+        write(filled, wrong, tmp_path / "a.csv", seen.append)
+    assert seen
+    assert list(tmp_path.iterdir()) == []
+    assert export(filled, tmp_path / "a.csv", "csv").rows == 499
+
+
+def test_who_stops_it_leaves_nothing(filled: Store, tmp_path: Path, monkeypatch) -> None:
+    """An exception of the caller's ends the statement; the handle can be used at once."""
+    monkeypatch.setattr(WRITING, "_BLOCK_ROWS", dict.fromkeys(FORMATS, 10))
+
+    def stop(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    chosen = extract("events", FIELDS, window("30d", None, NOW), filled.tables())
+    with pytest.raises(KeyboardInterrupt):
+        write(filled, chosen, tmp_path / "a.csv", stop)
+    assert list(tmp_path.iterdir()) == []
+    assert export(filled, tmp_path / "a.csv", "csv").rows == 499
+
+
+@pytest.mark.parametrize("line", ["csv", "jsonl"])
+def test_lines_are_those_of_the_engine(filled: Store, line: str) -> None:
+    """Byte for byte what its own writers make of the columns of every table: of random values, and of every byte."""
+    tables = filled.tables()
+    for kind in KINDS:
+        fields = extract(kind, (), window("1d", None, NOW), tables).fields
+        columns = ", ".join(f"{field.sql} {field.type}" for field in fields)
+        source = (
+            f"generateRandom('{columns.replace(chr(39), chr(92) + chr(39))}', 7, 9, 3) LIMIT 500"
+        )
+        assert differences(filled, line, fields, source) == (500, 0)
+    mapped = "Map(LowCardinality(String), String)"
+    fields = [
+        EXTRACT.Field("s", "`s`", "String"),
+        EXTRACT.Field('odd "name"/\\', "`c`", "LowCardinality(String)"),
+        EXTRACT.Field("m", "`m`", mapped),
+        EXTRACT.Field("n", "`n`", "Nullable(Float64)"),
+        EXTRACT.Field("f", "`f`", "Float64"),
+    ]
+    source = (
+        f"(SELECT char(number) AS s, toLowCardinality(s) AS c, CAST(map(s, s, 'k', s || s), '{mapped}') AS m,"
+        " [nan, inf, -inf, -0., 1e21, 0.1, NULL][number % 7 + 1] AS n, ifNull(n, 1e-7) AS f FROM numbers(256))"
+    )
+    assert differences(filled, line, fields, source) == (256, 0)
+
+
+def differences(store: Store, line: str, fields: Sequence[Any], source: str) -> tuple[int, ...]:
+    """Return how many rows there are, and how many of which our line is not that of the engine."""
+    if line == "csv":
+        ours = csv_line(fields)
+        values = (f"toJSONString({f.sql})" if f.composite else f.sql for f in fields)
+        engine = f"formatRow('CSV', {', '.join(values)})"
+    else:
+        ours = json_line(fields)
+        named = ", ".join(f"{f.sql} AS {literal(f.name).replace(chr(39), '`')}" for f in fields)
+        engine = f"formatRow('JSONEachRow', {named})"
+    # A name that hides its column would be found in our line too: each in a statement of its own.
+    settings = {k: v for k, v in WRITING._SETTINGS.items() if not k.startswith("max_")}
+    store.client().command("DROP TABLE IF EXISTS rows_to_compare")
+    store.client().command(
+        f"CREATE TABLE rows_to_compare ENGINE = Memory AS SELECT * FROM {source}"
+    )
+    digests = [
+        store.client()
+        .query(
+            f"SELECT hex(sipHash128({expression})) FROM rows_to_compare",
+            settings=settings,
+        )
+        .result_columns[0]
+        for expression in (ours, engine)
+    ]
+    return len(digests[0]), sum(a != b for a, b in zip(*digests, strict=True))
+
+
 def test_what_breaks_off_leaves_nothing(filled: Store, tmp_path: Path, monkeypatch) -> None:
     """A failure in the middle is an error, and there is no file that could be taken for a whole one."""
-    monkeypatch.setitem(
-        __import__("headgate.queries.export.writing", fromlist=["_SETTINGS"])._SETTINGS,
-        "max_rows_to_read",
-        10,
-    )
+    monkeypatch.setitem(WRITING._SETTINGS, "max_rows_to_read", 10)
     with pytest.raises(StoreError, match="broke off, nothing is left of it"):
         export(filled, tmp_path / "a.csv", "csv")
     assert list(tmp_path.iterdir()) == []

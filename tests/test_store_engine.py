@@ -7,6 +7,7 @@ import sys
 import threading
 
 import clickhouse_connect
+import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -161,3 +162,46 @@ def test_tables(store):
     assert "Weight" in tables["otel_traces"]
     assert list(tables["user_seen"]) == ["UserHash", "FirstSeen", "LastSeen"]
     assert tables["user_seen"]["UserHash"] == "UInt64"
+
+
+def test_arrow_comes_block_by_block(empty_store):
+    """What streams is what comes at once, in many batches, with settings of its own; also nothing at all."""
+    client = empty_store.client()
+    statement = (
+        "SELECT number AS n, if(n % 3 = 0, '', repeat('é', n % 7)) AS s, [n, n] AS a"
+        " FROM numbers({rows:UInt64})"
+    )
+    with client.query_arrow_stream(
+        statement, parameters={"rows": 10_000}, settings={"max_block_size": 100}
+    ) as stream:
+        batches = list(stream)
+    assert len(batches) >= 100
+    table = pa.Table.from_batches(batches)
+    whole = client.query_arrow(statement, parameters={"rows": 10_000})
+    assert table.to_pydict() == whole.to_pydict()
+    with client.query_arrow_stream(statement, parameters={"rows": 0}) as stream:
+        assert list(stream) == []
+    assert client.query("SELECT getSetting('max_block_size')").result_rows[0][0] > 100
+
+
+def test_an_arrow_stream_that_fails_or_is_left_leaves_the_handle_usable(empty_store):
+    """The error is the statement's, batches before it have come, and the next answer is its own."""
+    client = empty_store.client()
+    statement = (
+        "SELECT throwIf(number = 9_000, 'it is wrong') AS n FROM system.numbers LIMIT 20_000"
+    )
+    settings = {"max_block_size": 100, "max_threads": 1}
+    came = []
+
+    def read() -> None:
+        with client.query_arrow_stream(statement, settings=settings) as stream:
+            came.extend(batch.num_rows for batch in stream)
+
+    with pytest.raises(ClickHouseError, match="it is wrong"):
+        read()
+    assert 0 < sum(came) <= 9_000
+    assert client.query("SELECT 1").result_rows == [(1,)]
+    endless = "SELECT number FROM system.numbers"
+    with client.query_arrow_stream(endless, settings=settings) as stream:
+        next(iter(stream))
+    assert client.query("SELECT 2").result_rows == [(2,)]

@@ -1,8 +1,6 @@
 """One handle of the embedded engine (chDB), with its known traps closed.
 
-The engine keeps the output of a query that failed half-way in the handle's buffer and puts it in
-front of the next result on the same handle: a correctness bug and a leak between callers. A
-harmless query after every failure drains that buffer. One engine path per process, one handle per
+How the client talks to it is in `backend`. One engine path per process, one handle per
 thread; never fork after opening.
 """
 
@@ -33,25 +31,12 @@ def open_handle(path: Path, database: str | None = None) -> Client:
     """
     try:
         # Here, because chdb is optional and takes half a gigabyte.
-        from clickhouse_connect.driver._backend.chdb_backend import (
-            ChdbBackend,
-        )
+        from headgate.store.backend import DrainingBackend
     except ImportError as error:
         raise StoreError(
             "the embedded engine is not installed:"
             " pip install 'headgate[embedded]', or use --store URL"
         ) from error
-
-    class DrainingBackend(ChdbBackend):
-        def _query_locked(
-            self, sql: str | bytes, fmt: str, params: dict[str, Any] | None = None
-        ) -> Any:
-            try:
-                return super()._query_locked(sql, fmt, params)
-            except Exception:
-                if self._handle.conn is not None:
-                    self._handle.conn.query("SELECT 1", "Null")
-                raise
 
     try:
         client: Any = clickhouse_connect.get_client(

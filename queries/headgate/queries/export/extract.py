@@ -8,12 +8,14 @@ Rows that were sampled keep their `Weight`, so that sums stay right: it is expor
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from headgate.queries.errors import ReportError, choices, guess
+from headgate.queries.export.line import literal
 from headgate.queries.tier import TIERS
 from headgate.queries.window import Window
 
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 FORMATS = ("csv", "jsonl", "parquet", "xlsx")
-SLICE_ROWS = 40_000
+SLICE_ROWS = 250_000
+_STORED = re.compile(r"SimpleAggregateFunction\(\w+, (.+)\)")
+_KEYED = re.compile(r"Map\(.+?, (.+)\)")
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -55,11 +59,16 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column of the file: its name, its SQL expression, and whether its values are maps or arrays."""
+    """One column of the file: its name, its SQL expression, and the engine's type of its values."""
 
     name: str
     sql: str
-    composite: bool
+    type: str
+
+    @property
+    def composite(self) -> bool:
+        """Whether its values are maps or arrays."""
+        return self.type.startswith(("Map(", "Array("))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +109,8 @@ class Extract:
     def slices(day: Window, minutes: Iterable[Sequence[int]]) -> list[tuple[Window, int]]:
         """Return a day cut before minutes, so that no slice has more than SLICE_ROWS, with the rows of each.
 
-        What is sorted at once has to lie in memory. A minute of more rows is a slice of its own; without rows there is
-        no slice.
+        What is sorted at once lies in memory and, beyond that, in temporary files. A minute of more rows is a slice of
+        its own; without rows there is no slice.
         """
         found: list[tuple[Window, int]] = []
         since, rows = day.since, 0
@@ -192,9 +201,9 @@ def _minute(moment: datetime) -> str:
 
 def _field(name: str, kind: str, columns: Mapping[str, str]) -> Field:
     if name in columns:
-        return Field(name, f"`{name}`", columns[name].startswith(("Map(", "Array(")))
+        stored = _STORED.fullmatch(columns[name])
+        return Field(name, f"`{name}`", stored[1] if stored else columns[name])
     head, _, key = name.partition(".")
-    if key and columns.get(head, "").startswith("Map("):
-        literal = key.replace("\\", "\\\\").replace("'", "\\'")
-        return Field(name, f"`{head}`['{literal}']", composite=False)
+    if key and (map_ := _KEYED.fullmatch(columns.get(head, ""))):
+        return Field(name, f"`{head}`[{literal(key)}]", map_[1])
     raise ReportError(f"{kind} have no field {name!r}{guess(name, columns)}")

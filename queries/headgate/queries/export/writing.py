@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headgate.queries.errors import ReportError
+from headgate.queries.export.line import csv_line, json_line
+from headgate.queries.window import iso
 from headgate.store import StoreError
 
 if TYPE_CHECKING:
@@ -30,15 +32,23 @@ _SETTINGS = {
     "output_format_arrow_string_as_string": 1,
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "output_format_json_quote_64bit_integers": 0,
-    "max_bytes_before_external_sort": 100_000_000,
-    "max_block_size": 16_384,
+    # Blocks from the engine are read one by one and forgotten: packing them costs more than it saves.
+    "output_format_arrow_compression_method": "none",
+    # What is sorted goes to files beyond this, and comes back in blocks of that size; by default only when half of the
+    # machine's memory is taken as well.
+    "max_bytes_before_external_sort": 40_000_000,
+    "max_bytes_ratio_before_external_sort": 0,
+    "prefer_external_sort_block_bytes": 2_000_000,
     # Lines are made before they are sorted: two columns are cheaper to put in order than all.
     "query_plan_execute_functions_after_sorting": 0,
-    "max_threads": 2,
+    # A second one needs as much memory again, and processors that receiving has use for.
+    "max_threads": 1,
     "date_time_output_format": "iso",
     "format_csv_null_representation": "",
     "output_format_json_escape_forward_slashes": 0,
 }
+# A row group of Parquet is a block, and small ones pack badly; lines stay in the processor's caches.
+_BLOCK_ROWS = {"csv": 1_024, "jsonl": 1_024, "parquet": 16_384, "xlsx": 4_096}
 SHEET_ROWS = 1_048_575
 
 
@@ -77,14 +87,18 @@ def write(
         with part.open("wb") as file:
             sink = _SINKS[extract.format](file, extract)
             statement = extract.rows(_expressions(extract))
-            for window, _ in slices:
+            settings = {**_SETTINGS, "max_block_size": _BLOCK_ROWS[extract.format]}
+            for window, counted in slices:
+                before = rows
                 with client.query_arrow_stream(
-                    statement, parameters=extract.parameters(window), settings=_SETTINGS
+                    statement, parameters=extract.parameters(window), settings=settings
                 ) as stream:
                     for batch in stream:
                         sink.write(batch)
                         rows += batch.num_rows
                         report(Progress(rows, max(rows, total), file.tell()))
+                if rows - before < counted:
+                    _check(store, extract, window, rows - before)
             sink.close()
             file.flush()
             os.fsync(file.fileno())
@@ -105,14 +119,26 @@ def _slices(store: Store, extract: Extract, day: Window) -> list[tuple[Window, i
     return extract.slices(day, result.result_rows)
 
 
+def _check(store: Store, extract: Extract, part: Window, rows: int) -> None:
+    """Raise StoreError if there are more rows than came, as when a limit of the server's cuts answers off.
+
+    Fewer than were counted may be there by now: rows expire, and people are forgotten.
+    """
+    there = sum(count for _, count in _slices(store, extract, part))
+    if rows < there:
+        raise StoreError(
+            f"the export broke off, nothing is left of it: only {rows:,} of {there:,} rows came from"
+            f" {iso(part.since)} to {iso(part.until)}; see whether the server limits results"
+        )
+
+
 def _expressions(extract: Extract) -> str:
     """Return what is selected: one line of text a row, or the columns themselves."""
     if extract.format == "csv":
-        # Composite values as JSON: the engine's own notation of them is nobody else's.
-        values = (f"toJSONString({f.sql})" if f.composite else f.sql for f in extract.fields)
-        return f"formatRow('CSV', {', '.join(values)}) AS line"
-    named = ", ".join(f"{field.sql} AS `{field.name}`" for field in extract.fields)
-    return f"formatRow('JSONEachRow', {named}) AS line" if extract.format == "jsonl" else named
+        return f"{csv_line(extract.fields)} AS line"
+    if extract.format == "jsonl":
+        return f"{json_line(extract.fields)} AS line"
+    return ", ".join(f"{field.sql} AS `{field.name}`" for field in extract.fields)
 
 
 class Lines:
