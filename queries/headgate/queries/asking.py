@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headgate.queries.catalog import relations_of
 from headgate.queries.columns import Columns, columns_of
 from headgate.queries.days import DAY, by_days
 from headgate.queries.errors import ReportError
+from headgate.queries.failure import store_errors
 from headgate.queries.gathered import gathered, is_gone, reads_uses
+from headgate.queries.overlap import Answered, overlap
 from headgate.queries.params import own
 from headgate.queries.people import with_people
 from headgate.queries.periods import Periods, natural_step, periods
-from headgate.queries.recorded import Known, Records, cut, first_records
+from headgate.queries.recorded import Records, cut, first_records
 from headgate.queries.source import Source, choose, sql
 from headgate.queries.stored import ONLY_RAW, answers, possible, stored
 from headgate.queries.tier import DIMENSION_TIERS
@@ -29,7 +29,7 @@ from headgate.store.dimension import attributes_of
 from headgate.store.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from headgate.queries.catalog import Entry
     from headgate.queries.declaration import Ask, Params
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 MOST_USES = 500_000
 """Of how many uses attributes or sessions are read; of more, those of some hours, or some sessions whole."""
 QUARTER = timedelta(minutes=15)
-_REASON_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +56,12 @@ class Asking:
     records: Records
 
     def answer(
-        self, ask: Ask, main: Window | None = None
-    ) -> tuple[Source, Known, Periods, dict[str, Columns]]:
-        """Choose a source for a question and run its statements; `main` is the window of the report's own."""
+        self, ask: Ask, main: Window | None = None, before: Sequence[Answered] = ()
+    ) -> Answered:
+        """Choose a source for a question and run its statements; `main` is the window of the report's own.
+
+        `before` is what was answered before; of that an additive question reads nothing again.
+        """
         params = ask.params
         by_dimension = self.is_dimension(params)
         earlier = main is not None and ask.window.until <= main.since
@@ -105,7 +107,13 @@ class Asking:
             source, known = replace(source, window=kept), less
         source = with_people(self._thinned(source))
         grid = periods(source.window, step, zone, params.week_start)
-        return source, known, grid, self._columns(source, params, grid, chosen)
+        read = overlap(source, params, grid, chosen, before if ask.additive else ())
+        if read.left.since < read.left.until:
+            columns = self._columns(replace(source, window=read.left), params, grid, chosen)
+        else:
+            columns = dict.fromkeys(chosen, Columns({}))
+        joined = {q: read.joined(q, found) for q, found in columns.items()}
+        return Answered(params, source, known, grid, joined)
 
     def _columns(
         self, source: Source, params: Params, grid: Periods, texts: Mapping[str, str]
@@ -287,13 +295,3 @@ class Asking:
             int(key): fingerprint(*(str(text).encode() for text in texts))
             for key, *texts in zip(errors["provisional"], *parts, strict=True)
         }
-
-
-@contextlib.contextmanager
-def store_errors() -> Iterator[None]:
-    """Say in one sentence what a database's long message begins with."""
-    try:
-        yield
-    except ClickHouseError as error:
-        reason = str(error).strip().splitlines()[0][:_REASON_LENGTH]
-        raise StoreError(f"the store could not answer: {reason}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,6 +144,23 @@ def _filled(lists: Sequence[Sequence[float]]) -> NDArray[np.float64]:
 
 def _dtype(name: str) -> np.dtype[Any]:
     return np.dtype(object if name.startswith("U") else name)
+
+
+def stacked(several: Iterable[Columns]) -> Columns:
+    """Return the rows of one or more results of one statement, one result's after another's."""
+    results = list(several)
+    found = [columns for columns in results if columns.rows] or results[:1]
+    if len(found) == 1:
+        return found[0]
+    return Columns({name: _stacked([part[name] for part in found]) for name in found[0]})
+
+
+def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return arrays one after another; lists of numbers with zeros at the end of the shorter ones, as in `_filled`."""
+    if arrays[0].ndim > 1:
+        longest = max(array.shape[1] for array in arrays)
+        arrays = [np.pad(array, ((0, 0), (0, longest - array.shape[1]))) for array in arrays]
+    return np.concatenate(arrays)
 
 
 def parts(

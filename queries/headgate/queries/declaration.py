@@ -83,7 +83,9 @@ class Ask:
     """A question beside the report's own: the same statements for another window or other parameters.
 
     Only those of `queries` are run, all when None. With `counted_only` it is asked only where `by` is a dimension that
-    is counted from all traffic; else its columns are missing. Where it falls short notes say so, unless `quiet`.
+    is counted from all traffic; else its columns are missing. Where it falls short notes say so, unless `quiet`. It is
+    `additive` where rows are sums of a period each (`period_s`, whatever else they are grouped by): what the report's
+    own question, or one before this, has read of the window is not read again.
     """
 
     window: Window
@@ -92,6 +94,7 @@ class Ask:
     counted_only: bool = False
     quiet: bool = False
     given: Callable[[Mapping[str, Columns]], Params] | None = None
+    additive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from headgate.queries.answer import Answer, data_points, without_lists
-from headgate.queries.asking import Asking, store_errors
+from headgate.queries.asking import Asking
 from headgate.queries.catalog import entry
 from headgate.queries.declaration import Ask, Context, Params
+from headgate.queries.failure import store_errors
 from headgate.queries.params import params_of
 from headgate.queries.periods import periods
 from headgate.queries.recorded import Records, first_record, note_of_new, notes
@@ -23,6 +24,7 @@ from headgate.store.identity import read_identity
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from headgate.queries.overlap import Answered
     from headgate.store import Store
 
 DEFAULT_SINCE = "24h"
@@ -69,24 +71,27 @@ def answer(
     asked = window(since, until, now, zone)
     asked = replace(asked, until=min(asked.until, max(now, asked.since)))
     asking = Asking(store, report, tables, now, identity, dimensions, Records(first))
-    source, known, grid, columns = asking.answer(Ask(asked, params))
+    own = asking.answer(Ask(asked, params))
+    columns = dict(own.columns)
     points = data_points(columns)
-    source = asking.told(source, params, columns)
-    beside, people_beside, known_beside, others = {}, {}, {}, {}
+    source = asking.told(own.source, params, columns)
+    beside: dict[str, Answered] = {}
+    others = {}
     asks = report.report.asks(params, source.window) if report.report.asks else {}
     for label, planned in asks.items():
         ask = replace(planned, params=planned.given(columns)) if planned.given else planned
         if ask.counted_only and not asking.is_dimension(ask.params):
             continue
-        other, known_beside[label], _, found = asking.answer(ask, source.window)
+        found = asking.answer(ask, source.window, [own, *beside.values()])
+        beside[label], other = found, found.source
         if ask.params.by != params.by:
-            other = asking.told(other, ask.params, found, refuse=False)
+            other = asking.told(other, ask.params, found.columns, refuse=False)
         if not ask.quiet:
             others[label] = other
-        beside[label], people_beside[label] = other.window, other.people
-        columns |= {f"{label}.{query}": part for query, part in found.items()}
+        columns |= {f"{label}.{query}": part for query, part in found.columns.items()}
     source = source.with_notes_of(others)
-    earliest = min(w.since for w in (source.window.before, *beside.values()))
+    windows = {label: found.source.window for label, found in beside.items()}
+    earliest = min(w.since for w in (source.window.before, *windows.values()))
     firsts = asking.firsts(earliest, params) if report.report.firsts else {}
     reduced = report.report.reduce(
         columns,
@@ -94,12 +99,12 @@ def answer(
             source.window,
             now,
             params,
-            grid,
-            beside,
+            own.periods,
+            windows,
             source.step,
             source.people,
-            people_beside,
-            known_beside,
+            {label: found.source.people for label, found in beside.items()},
+            {label: found.known for label, found in beside.items()},
             firsts,
         ),
     )
@@ -108,8 +113,8 @@ def answer(
         refuse_unknown(params, source.window, asking.ask(source, sql("known"), anyone, days))
     if params.granularity == "summary":
         reduced = without_lists(reduced)
-    others_known = [(asks[o].window, beside[o], known_beside[o]) for o in beside]
-    source = replace(source, notes=source.notes + notes(source.window, known, others_known, zone))
+    known = [(asks[o].window, windows[o], found.known) for o, found in beside.items()]
+    source = replace(source, notes=source.notes + notes(source.window, own.known, known, zone))
     source = replace(source, notes=source.notes + note_of_new(firsts, source.window, params))
     took_ms = round((timer() - began) * 1e3, 3) if timer else None
     return Answer(name, params, source, now, reduced, points, took_ms)

@@ -101,7 +101,7 @@ def _asks(params: CostParams, window: Window) -> Mapping[str, Ask]:
     since = min(period.since, window.until - timedelta(days=LEARN_DAYS))
     return {
         "before": Ask(Window(window.since - length, window.since), params, _QUERIES),
-        "recent": Ask(Window(since, window.until), params, _QUERIES),
+        "recent": Ask(Window(since, window.until), params, _QUERIES, additive=True),
     }
 
 
