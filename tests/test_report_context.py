@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from report_rows import NOW, add_spans, columns, reduced
 
 from headgate.queries import run
+from headgate.queries.periods import WEEKDAYS
 from headgate.queries.reports.context import listed
 from headgate.queries.reports.context.clock import busiest_weekday, cell_hours
 from headgate.queries.window import Window
@@ -63,14 +64,14 @@ def test_hours_and_weekdays_are_local(store: Store) -> None:
     assert rates[2] == pytest.approx(hours[2] / 4, abs=1e-4)
     assert rates[5] == pytest.approx(hours[5] / 3, abs=1e-4)
     days = Counter(at.weekday() for at in inside)
-    assert {day.weekday: day.calls.value for day in found.weekdays} == {
+    assert {WEEKDAYS.index(day.weekday): day.calls.value for day in found.weekdays} == {
         d: days[d] for d in range(7)
     }
     sunday = found.weekdays[6]
     assert sunday.calls_per_day == pytest.approx(days[6] / (25 / 24), abs=1e-4)
     assert found.weekdays[0].calls_per_day is None
     cells = Counter((at.weekday(), at.hour) for at in inside)
-    assert {(c.weekday, c.hour): c.calls for c in found.cells if c.calls} == cells
+    assert {(WEEKDAYS.index(c.weekday), c.hour): c.calls for c in found.cells if c.calls} == cells
     assert found.busiest_hours[0] == min(h for h in hours if hours[h] == max(hours.values()))
 
 

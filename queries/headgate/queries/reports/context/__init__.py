@@ -75,8 +75,7 @@ class Hour(Part):
 class Day(Part):
     """One day of the week, over all weeks."""
 
-    weekday: Annotated[int, "0 is Monday, 6 is Sunday"]
-    name: Annotated[str, "its name"]
+    weekday: Annotated[str, "day of the week"]
     calls_per_day: Annotated[
         float | None, "uses / (how long this weekday lasted in the window / 24 h)"
     ]
@@ -86,8 +85,7 @@ class Day(Part):
 class Cell:
     """One hour of one weekday."""
 
-    weekday: Annotated[int, "0 is Monday"]
-    name: Annotated[str, "its name"]
+    weekday: Annotated[str, "day of the week"]
     hour: Annotated[int, "0 to 23"]
     calls: Annotated[float, "uses"]
     hours: Annotated[float, "how long it lasted in the window: clocks change, windows cut"]
@@ -217,13 +215,12 @@ def _hours(times: Columns, lasted: NDArray[np.float64]) -> tuple[Hour, ...]:
 def _days(times: Columns, lasted: NDArray[np.float64]) -> tuple[Day, ...]:
     every = times.sum("calls")
     found = []
-    for weekday in range(7):
-        part = times.chosen(times["weekday"] == weekday)
+    for number, weekday in enumerate(WEEKDAYS):
+        part = times.chosen(times["weekday"] == number)
         found.append(
             Day(
                 weekday=weekday,
-                name=WEEKDAYS[weekday],
-                calls_per_day=_rate(part.sum("calls"), float(lasted[weekday].sum()) / 24),
+                calls_per_day=_rate(part.sum("calls"), float(lasted[number].sum()) / 24),
                 **_part(part, every),
             )
         )
@@ -242,13 +239,12 @@ def _cells(times: Columns, lasted: NDArray[np.float64]) -> tuple[Cell, ...]:
     return tuple(
         Cell(
             weekday=weekday,
-            name=WEEKDAYS[weekday],
             hour=hour,
-            calls=float(calls[weekday, hour]),
-            hours=round(float(lasted[weekday, hour]), 4),
-            calls_per_hour=_rate(float(calls[weekday, hour]), float(lasted[weekday, hour])),
+            calls=float(calls[number, hour]),
+            hours=round(float(lasted[number, hour]), 4),
+            calls_per_hour=_rate(float(calls[number, hour]), float(lasted[number, hour])),
         )
-        for weekday in range(7)
+        for number, weekday in enumerate(WEEKDAYS)
         for hour in range(24)
     )
 
@@ -265,11 +261,13 @@ REPORT = Report(
     tables={
         "rows": ("service", "operation", "calls", "share", "cumulative_share", "success_rate"),
         "top": ("dimension", "value", "calls", "share", "success_rate"),
-        "weekdays": ("name", "calls", "share", "calls_per_day", "error_rate"),
+        "weekdays": ("weekday", "calls", "share", "calls_per_day", "error_rate"),
         "hours": ("hour", "calls", "share", "calls_per_hour", "error_rate"),
     },
     charts=(
-        HeatMap(title="When it is used", table="cells", x="hour", y="name", value="calls_per_hour"),
+        HeatMap(
+            title="When it is used", table="cells", x="hour", y="weekday", value="calls_per_hour"
+        ),
         Bars(
             title="Hours of the day",
             table="hours",
@@ -279,7 +277,11 @@ REPORT = Report(
             limit=24,
         ),
         Bars(
-            title="Days of the week", table="weekdays", category="name", value="calls", sort=False
+            title="Days of the week",
+            table="weekdays",
+            category="weekday",
+            value="calls",
+            sort=False,
         ),
         Share(title="Shares of all calls", category="operation", value="calls"),
     ),
