@@ -51,12 +51,22 @@ def activity(
 
 
 def answered(
-    report: str, rows: Columns, learnt_since: datetime, window: Window, **params: Any
+    report: str,
+    rows: Columns,
+    learnt_since: datetime,
+    window: Window,
+    anyone: Columns | None = None,
+    **params: Any,
 ) -> dict[str, Any]:
-    """Return a report's document for a window, with everything since `learnt_since` to learn from."""
+    """Return a report's document for a window, with everything since `learnt_since` to learn from.
+
+    `anyone` is what anybody did meanwhile, for questions that are narrowed.
+    """
     inside = rows["period_s"] >= int(window.since.timestamp()) if rows.rows else slice(None)
     days = (window.since - learnt_since) / timedelta(days=1)
     given = {"activity": rows.chosen(inside), "learnt.activity": rows}
+    if anyone is not None:
+        given["anyone.arrivals"] = anyone
     return reduced(report, given, window, now=window.until, learn_days=days, **params)
 
 

@@ -47,19 +47,29 @@ def anyone(params: Params, window: Window) -> dict[str, Ask]:
 def coverage(columns: Mapping[str, Columns], context: Context, calls: NDArray[Any]) -> Coverage:
     """Return how much was recorded of each period of an answer, given its own calls in them."""
     periods, arrivals = context.periods, columns[f"{ANYONE}.{ARRIVALS}"]
-    known = Coverage(np.zeros(len(periods), bool), periods.whole)
+    everything = calls_of_anyone(arrivals, periods, calls)
+    if everything is None:
+        return Coverage(np.zeros(len(periods), bool), periods.whole)
+    gone = missing(everything)
+    return Coverage(gone, periods.whole & ~gone & ~_holed(arrivals, periods))
+
+
+def calls_of_anyone(
+    arrivals: Columns, periods: Periods, calls: NDArray[Any]
+) -> NDArray[np.float64] | None:
+    """Return what anybody did in each period, given the calls that an answer has in them.
+
+    None where that is not known: nothing was counted, or in other periods than the answer's.
+    """
     if not arrivals.rows:
-        return known
+        return None
     starts = arrivals["period_s"].astype(np.int64)
     place = np.searchsorted(periods.edges_s[:-1], starts)
     inside = (place < len(periods)) & (periods.edges_s[np.minimum(place, len(periods))] == starts)
     everything = np.bincount(place[inside], arrivals["calls"][inside], len(periods)).astype(
         np.float64
     )
-    if ((calls > 0) & (everything == 0)).any():
-        return known  # it was counted in other periods than these
-    gone = missing(everything)
-    return Coverage(gone, periods.whole & ~gone & ~_holed(arrivals, periods))
+    return None if ((calls > 0) & (everything == 0)).any() else everything
 
 
 def from_first(

@@ -1,8 +1,8 @@
 """From rows of usage to series: one a service and operation, the first of everything, over the periods that count.
 
 A period counts if it lies within the window, something was in use before or in it, and it is no gap (see
-`headgate.queries.gaps`). Of an operation, those count that begin when there were records of it already. The others are
-NaN: missing, not zero (REQ-CAP-24).
+`headgate.queries.gaps`): what tells is what anybody did, not only what was asked about. Of an operation, those count
+that begin when there were records of it already. The others are NaN: missing, not zero (REQ-CAP-24).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headgate.queries.columns import parts
+from headgate.queries.coverage import ANYONE, ARRIVALS, anyone, calls_of_anyone
 from headgate.queries.declaration import Ask
 from headgate.queries.errors import ReportError
 from headgate.queries.estimate import count
@@ -94,10 +95,15 @@ class Grid:
 
 
 def ask(params: Any, window: Window, learn_days: float) -> Mapping[str, Ask]:
-    """Return the question for what is learnt from: the window and the days before it."""
+    """Return the question for what is learnt from, the window and the days before it; and what anybody did then.
+
+    Of a question that is not narrowed its own answer tells that.
+    """
     learnt = Window(window.since - timedelta(days=learn_days), window.until)
-    step = _step(params, window, learn_days)
-    return {LABEL: Ask(learnt, replace(params, step=step), ("activity",))}
+    stepped = replace(params, step=_step(params, window, learn_days))
+    asked = {LABEL: Ask(learnt, stepped, ("activity",))}
+    narrowed = params.service or params.operation or params.where or params.by
+    return asked | anyone(stepped, learnt) if narrowed else asked
 
 
 def _step(params: Any, window: Window, learn_days: float) -> str:
@@ -124,11 +130,10 @@ def gridded(columns: Mapping[str, Columns], context: Context, most: int) -> Grid
         weights = activity[name].astype(np.float64)
         flat = np.bincount(cell, weights, shape[0] * shape[1]).reshape(shape)
         made[name] = np.vstack([flat.sum(axis=0), flat[:-1]])
-    everything = made["calls"][0]
-    gone = missing(everything)
+    gone, used = _gaps(columns, context, grid, made["calls"][0])
     begins = _begins(labels, grid, context)
     begun = np.arange(len(grid)) >= begins[:, None]
-    counts = grid.whole & ~gone & (np.cumsum(everything) > 0) & begun[0]
+    counts = grid.whole & ~gone & used & begun[0]
     for name, values in made.items():
         made[name] = np.where(counts & begun, values, np.nan)
     edges = np.array(grid.edges[1:])
@@ -144,6 +149,19 @@ def gridded(columns: Mapping[str, Columns], context: Context, most: int) -> Grid
         np.array([edge > context.window.since for edge in edges], bool),
         begins,
     )
+
+
+def _gaps(
+    columns: Mapping[str, Columns], context: Context, grid: Periods, calls: Floats
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which periods are gaps, and before or in which something was in use."""
+    arrivals, params = columns.get(f"{ANYONE}.{ARRIVALS}"), context.params
+    everything = calls if arrivals is None else calls_of_anyone(arrivals, grid, calls)
+    if everything is None:
+        return np.zeros(len(grid), bool), np.cumsum(calls) > 0
+    # Of attributes and their values it is not known whether they were there before they were used.
+    alone = params.where or params.by
+    return missing(everything), np.cumsum(calls if alone else everything) > 0
 
 
 def _begins(labels: list[tuple[str, str]], grid: Periods, context: Context) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from headgate.queries.charts import Bars, Timeline
 from headgate.queries.columns import Columns
+from headgate.queries.coverage import ARRIVALS, BORROWED
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.reports.anomalies.finding import (
     NEW,
@@ -95,6 +96,8 @@ REPORT = Report(
     reduce=reduce,
     asks=_asks,
     firsts=True,
+    borrows=(BORROWED,),
+    on_request=(ARRIVALS,),
     charts=(
         Timeline(
             title="Calls beside what is usual",

@@ -11,6 +11,7 @@ from scipy import special
 
 from headgate.queries.charts import Bars, HeatMap
 from headgate.queries.columns import Columns
+from headgate.queries.coverage import ARRIVALS, BORROWED
 from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
 from headgate.queries.estimate import Estimate
 from headgate.queries.labels import OfOperation
@@ -198,7 +199,8 @@ REPORT = Report(
     reduce=reduce,
     asks=_asks,
     firsts=True,
-    borrows=("anomalies.activity",),
+    borrows=("anomalies.activity", BORROWED),
+    on_request=(ARRIVALS,),
     charts=(
         HeatMap(
             title="What goes together", table="pairs", x="first", y="second", value="correlation"

@@ -11,6 +11,7 @@ from scipy import special
 
 from headgate.queries.charts import Bars, Timeline
 from headgate.queries.columns import Columns
+from headgate.queries.coverage import ARRIVALS, BORROWED
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import Estimate
 from headgate.queries.periods import periods
@@ -230,7 +231,8 @@ REPORT = Report(
     reduce=reduce,
     asks=_asks,
     firsts=True,
-    borrows=("anomalies.activity",),
+    borrows=("anomalies.activity", BORROWED),
+    on_request=(ARRIVALS,),
     charts=(
         Timeline(
             title="Calls and their forecast",

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from headgate.queries.charts import Bars, HeatMap, Timeline
 from headgate.queries.columns import Columns
+from headgate.queries.coverage import ARRIVALS, BORROWED
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.estimate import Estimate
 from headgate.queries.periods import WEEKDAYS
@@ -244,7 +245,8 @@ REPORT = Report(
     reduce=reduce,
     asks=_asks,
     firsts=True,
-    borrows=("anomalies.activity",),
+    borrows=("anomalies.activity", BORROWED),
+    on_request=(ARRIVALS,),
     charts=(
         HeatMap(
             title="Calls by hour and weekday",
