@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 
-from headgate.queries.columns import Columns
+from headgate.queries.columns import Columns, parts
 from headgate.queries.estimate import Estimate
 from headgate.queries.uncertain import counted, share_of
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WARN_BELOW_SUCCESS_RATE = 0.80
 ALERT_ABOVE_ERROR_RATE = 0.20
 ARCHIVE_AFTER_HOURS = 168
+_NOTHING = Columns({})
 VERDICTS = (
     "`ok`; `alert` when error_rate > 0.20 (which is success_rate < 0.80); `no calls` without any"
 )
@@ -105,6 +106,19 @@ class Ended:
         """Split the rows of outcomes."""
         failed, well = with_outcome(outcomes, "error", "timeout"), with_outcome(outcomes, "ok")
         return cls(outcomes, failed, well)
+
+    @classmethod
+    def by_operation(cls, outcomes: Columns) -> dict[tuple[Any, ...], Self]:
+        """Return the same of each service and operation: all are told apart at once."""
+        whole = cls.of(outcomes)
+        every, failed, well = (
+            dict(parts(rows, "service", "operation"))
+            for rows in (whole.every, whole.failed, whole.well)
+        )
+        return {
+            label: cls(part, failed.get(label, _NOTHING), well.get(label, _NOTHING))
+            for label, part in every.items()
+        }
 
     def success_rate(self) -> Estimate | None:
         """Return the share of calls that ended well, None without calls."""

@@ -43,9 +43,13 @@ class Counted:
         known = first is None or first <= self._grid.window.since
         return self if known else type(self)(self._grid, first)
 
+    def numbered(self, usage: Columns) -> Columns:
+        """Return the same with the number of each row's period, as `calls` needs it."""
+        return usage.replaced("period", self._grid.index(usage["period_s"].astype(np.int64)))
+
     def calls(self, usage: Columns) -> NDArray[np.float64]:
         """Return the calls of each period."""
-        position = self._grid.index(usage["period_s"].astype(np.int64))
+        position = usage["period"].astype(np.int64, copy=False)
         counted = np.bincount(position, usage["calls"], len(self._grid)).astype(np.float64)
         return counted[self._chosen]
 
@@ -117,14 +121,14 @@ def _sides(columns: Mapping[str, Columns], counted: Counted) -> dict[tuple[Any, 
     buckets = by_operation(columns["buckets"])
     users = columns["users"]
     people = dict(parts(users.chosen(users["whole"] == 0), "service", "operation"))
-    usage = dict(parts(columns["usage"], "service", "operation"))
-    timed = [(moments.get(label, _NOTHING), buckets.get(label, _NOTHING)) for label in usage]
+    endings = Ended.by_operation(counted.numbered(columns["usage"]))
+    timed = [(moments.get(label, _NOTHING), buckets.get(label, _NOTHING)) for label in endings]
     return {
         label: Side(
-            Ended.of(part), mine, *spread, _distinct(people.get(label, _NOTHING), part), counted
+            ended, mine, *spread, _distinct(people.get(label, _NOTHING), ended.every), counted
         )
-        for (label, part), (mine, _), spread in zip(
-            usage.items(), timed, _spread(timed), strict=True
+        for (label, ended), (mine, _), spread in zip(
+            endings.items(), timed, _spread(timed), strict=True
         )
     }
 
@@ -137,7 +141,7 @@ def _spread(timed: Sequence[tuple[Columns, Columns]]) -> Iterator[tuple[Any, Any
 
 def whole_of(columns: Mapping[str, Columns], counted: Counted) -> Side:
     """Return everything of a side together."""
-    users, usage = columns["users"], columns["usage"]
+    users, usage = columns["users"], counted.numbered(columns["usage"])
     people = _distinct(users.chosen(users["whole"] == 1), usage)
     ((shown, sampled),) = _spread([(columns["moments"], columns["buckets"])])
     return Side(Ended.of(usage), columns["moments"], shown, sampled, people, counted)
