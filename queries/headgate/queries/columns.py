@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 class Columns(Mapping[str, "NDArray[Any]"]):
     """The columns of one result; `len(columns)` counts columns, `rows` rows.
 
-    The engine names no columns when there are no rows, so an empty result has every column, each of length 0.
+    The engine names no columns when there are no rows, so an empty result has every column, each of length 0; `names`
+    are those it has named.
     """
 
-    __slots__ = ("_columns", "_sums", "rows")
+    __slots__ = ("_columns", "_sums", "names", "rows")
 
     def __init__(self, columns: Mapping[str, NDArray[Any]]) -> None:
         self._columns = dict(columns)
+        self.names = self._columns.keys()
         self._sums: dict[str, float] = {}
         self.rows = len(next(iter(self._columns.values()))) if self._columns else 0
 
@@ -33,13 +35,13 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         return self._columns[name]
 
     def __contains__(self, name: object) -> bool:
-        return not self.rows or name in self._columns
+        return not self.rows or name in self.names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
+        return iter(self.names)
 
     def __len__(self) -> int:
-        return len(self._columns)
+        return len(self.names)
 
     def chosen(self, rows: NDArray[Any] | slice) -> Columns:
         """Return some of the rows: a mask, their numbers, or a slice."""
@@ -48,57 +50,66 @@ class Columns(Mapping[str, "NDArray[Any]"]):
     def sum(self, name: str) -> float:
         """Return the sum of a column; 0 without rows."""
         if name not in self._sums:
-            self._sums[name] = self._total(name)
+            self._sums[name] = float(self[name].sum())
         return self._sums[name]
-
-    def _total(self, name: str) -> float:
-        return float(self[name].sum())
 
     def replaced(self, name: str, values: NDArray[Any]) -> Columns:
         """Return the same columns with another one in the place of `name`."""
         return Columns({**self, name: values})
 
 
-class _Chosen(Columns):
+class _Cut(Columns):
     """Some rows of other columns; a column is cut when it is first asked for, as few of them are."""
 
-    __slots__ = ("_source", "_which")
+    __slots__ = ("_source",)
 
-    def __init__(self, source: Columns, which: NDArray[Any] | slice) -> None:
-        super().__init__({})
-        self._source, self._which = source, which
-        if isinstance(which, slice):
-            self.rows = len(range(*which.indices(source.rows)))
-        else:
-            self.rows = int(np.count_nonzero(which)) if which.dtype == bool else len(which)
+    def __init__(self, source: Columns, rows: int) -> None:
+        self._source, self.names, self.rows = source, source.names, rows
+        self._columns = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._columns:
-            if not self.rows and name not in self._source:
+            if not self.rows and name not in self.names:
                 return np.empty(0)
-            self._columns[name] = self._source[name][self._which]
+            self._columns[name] = self._cut(self._source[name])
         return self._columns[name]
 
-    def __contains__(self, name: object) -> bool:
-        return not self.rows or name in self._source
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._source)
-
-    def __len__(self) -> int:
-        return len(self._source)
+    def _cut(self, values: NDArray[Any]) -> NDArray[Any]:
+        raise NotImplementedError
 
 
-class _Part(_Chosen):
+class _Chosen(_Cut):
+    """Rows by a mask, their numbers, or a slice."""
+
+    __slots__ = ("_which",)
+
+    def __init__(self, source: Columns, which: NDArray[Any] | slice) -> None:
+        if isinstance(which, slice):
+            rows = len(range(*which.indices(source.rows)))
+        else:
+            rows = int(np.count_nonzero(which)) if which.dtype == bool else len(which)
+        super().__init__(source, rows)
+        self._sums, self._which = {}, which
+
+    def _cut(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values[self._which]
+
+
+class _Part(_Cut):
     """One of many parts, each a stretch of rows; a column's sums are made for all of them at once."""
 
-    __slots__ = ("_number", "_totals")
+    __slots__ = ("_number", "_start", "_totals")
 
-    def __init__(self, source: Columns, which: slice, number: int, totals: _Totals) -> None:
-        super().__init__(source, which)
-        self._number, self._totals = number, totals
+    def __init__(
+        self, source: Columns, start: int, rows: int, number: int, totals: _Totals
+    ) -> None:
+        super().__init__(source, rows)
+        self._start, self._number, self._totals = start, number, totals
 
-    def _total(self, name: str) -> float:
+    def _cut(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values[self._start : self._start + self.rows]
+
+    def sum(self, name: str) -> float:
         return self._totals(name)[self._number]
 
 
@@ -172,20 +183,28 @@ def parts(
     """
     if not columns.rows:
         return []
-    key = np.zeros(columns.rows, np.int64)  # room for two columns of 2^31 distinct values each
+    key, most = (
+        np.zeros(columns.rows, np.int64),
+        1,
+    )  # room for two columns of 2^31 distinct values each
     for name in by:
         number, size = _numbered(columns[name])
-        key = key * size + number
+        key, most = key * size + number, most * size
+    key = key.astype(
+        np.min_scalar_type(most)
+    )  # up to 16 bits NumPy sorts by digits: ten times as fast
     order = np.lexsort((columns[ordered], key)) if ordered else np.argsort(key, kind="stable")
     key = key[order]
     starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
     values = [columns[name][order[starts]].tolist() for name in by]
-    bounds = itertools.pairwise([*starts.tolist(), columns.rows])
+    stretches = zip(starts.tolist(), np.diff([*starts, columns.rows]).tolist(), strict=True)
     arranged = columns.chosen(order)
     totals = _Totals(arranged, starts)
     return [
-        (tuple(label), _Part(arranged, slice(*bound), number, totals))
-        for number, (*label, bound) in enumerate(zip(*values, bounds, strict=True))
+        (label, _Part(arranged, *stretch, number, totals))
+        for number, (label, stretch) in enumerate(
+            zip(zip(*values, strict=True), stretches, strict=True)
+        )
     ]
 
 

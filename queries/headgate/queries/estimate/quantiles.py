@@ -93,15 +93,15 @@ class Quantiles:
         """
         found: list[list[Estimate] | None] = [None] * self._number
         variance = self._cells.cumulated(within)
-        whole = variance[self._cells.last]
         drawn, known = [], []
-        for row, group in enumerate(self._groups.tolist()):
-            values = (self._found[row] * unit).tolist()
-            if whole[row] <= 0:
-                found[group] = [exactly(value) for value in values]
+        sums = zip(self._sizes.tolist(), variance[self._cells.last].tolist(), strict=True)
+        for row, (group, values, (size, whole)) in enumerate(
+            zip(self._groups.tolist(), (self._found * unit).tolist(), sums, strict=True)
+        ):
+            if whole <= 0:
+                found[group] = [*map(exactly, values)]
                 continue
-            own = draws[group] if draws else None
-            own = own or independent(float(self._sizes[row]), float(whole[row]))
+            own = (draws[group] if draws else None) or independent(size, whole)
             if own.too_few:
                 found[group] = [unsure(value, own.too_few) for value in values]
                 continue

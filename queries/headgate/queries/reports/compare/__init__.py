@@ -56,16 +56,17 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     pairs = paired(ours, theirs, counted, params, {} if unknown else context.firsts)
     failing = of_endings([(a.ended, b.ended) for _, a, b in pairs])
     found = [
-        (label, both)
-        for (label, a, b), judged in zip(pairs, failing, strict=True)
+        both
+        for (_, a, b), judged in zip(pairs, failing, strict=True)
         for both in _compared(a, b, judged)
     ]
     if unknown:
-        found = [(label, both.untested()) for label, both in found]
-    new = {label for label, _, other_side in pairs if other_side.counted.unknown}
+        found = [both.untested() for both in found]
+    of = [pair for pair in pairs for _ in METRICS]
     rows = []
-    for (label, both), q in zip(found, _discoveries([b for _, b in found]), strict=True):
-        verdict = NEW if label in new else both.verdict(q, params.significance)
+    for (label, _, other_side), both, q in zip(of, found, _discoveries(found), strict=True):
+        new = other_side.counted.unknown
+        verdict = NEW if new else both.verdict(q, params.significance)
         rows.append(Row(service=label[0], operation=label[1], **both.fields(), verdict=verdict))
     every = whole_of(ours, counted[0]), whole_of(theirs, counted[1])
     whole = _compared(*every, of_error_rates(ours["usage"], theirs["usage"]))

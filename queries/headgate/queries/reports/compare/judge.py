@@ -50,7 +50,9 @@ def of_calls(
         return Difference(value)
     if ours.size == theirs.size >= LEAST_PAIRS:
         pairs = ours / days[0] - theirs / days[1]
-        variance, freedom = float(pairs.var(ddof=1)) * pairs.size, float(pairs.size - 1)
+        apart = pairs - pairs.sum() / pairs.size
+        freedom = float(pairs.size - 1)
+        variance = float(apart @ apart) / freedom * pairs.size
     else:
         variance = n / days[0] ** 2 * _dispersion(ours) + m / days[1] ** 2 * _dispersion(theirs)
         freedom = float(max(ours.size + theirs.size - 2, 1))
