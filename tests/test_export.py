@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import itertools
 import json
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.cli.export import _bar
 from headgate.queries import ReportError
 from headgate.queries.export import FORMATS, KINDS, Extract, Progress, extract, kept_since, write
 from headgate.queries.export.line import csv_line, json_line, literal
@@ -257,6 +260,22 @@ def differences(store: Store, line: str, fields: Sequence[Any], source: str) -> 
         for expression in (ours, engine)
     ]
     return len(digests[0]), sum(a != b for a, b in zip(*digests, strict=True))
+
+
+def test_the_bar_tells_rows_bytes_and_time_left(monkeypatch) -> None:
+    """On a terminal: bytes are those of the file, not the rows again."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with _bar() as follow:
+        follow(Progress(2_400_000, 10_000_000, 1_350_000_000))
+    shown = sys.stderr.getvalue()  # type: ignore[attr-defined]  # it is ours
+    assert re.search(r"2400000/10000000\S* rows 1\.4 GB \S*[-\d]+:[-\d:]+", shown)
 
 
 def test_what_breaks_off_leaves_nothing(filled: Store, tmp_path: Path, monkeypatch) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import httpx
 import typer
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
@@ -176,10 +176,10 @@ class _bar:  # noqa: N801  # a context manager that is used as a function
     def __init__(self) -> None:
         self._progress = Progress(
             TextColumn("exporting"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"),
-            DownloadColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+            TextColumn("{task.fields[size]}"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
             disable=not sys.stderr.isatty(),
         )  # fmt: skip
-        self._task = self._progress.add_task("export", total=None)
+        self._task = self._progress.add_task("export", total=None, size="")
 
     def __enter__(self) -> Callable[[Written], None]:
         self._progress.start()
@@ -189,4 +189,9 @@ class _bar:  # noqa: N801  # a context manager that is used as a function
         self._progress.stop()
 
     def _follow(self, written: Written) -> None:
-        self._progress.update(self._task, completed=written.rows, total=written.rows_total)
+        self._progress.update(
+            self._task,
+            completed=written.rows,
+            total=written.rows_total,
+            size=decimal(written.bytes),
+        )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headgate.queries.export.extract import Field
 
 _TEXT = {"String", "LowCardinality(String)"}
+_ATTRIBUTES = "Map(LowCardinality(String), String)"
 _NUMBER = re.compile(r"U?Int\d+|Float64|Bool")
 _TIME = re.compile(r"DateTime(64)?\(.*'UTC'\)")
 _NULLABLE = re.compile(r"Nullable\((.+)\)")
@@ -37,10 +38,12 @@ def literal(text: str) -> str:
 
 
 def _csv(field: Field) -> str:
-    if field.composite:
-        return _quoted(_json(field))
-    if field.type in _TEXT:
-        return _quoted(field.sql)
+    if field.type == _ATTRIBUTES:
+        # Quotes inside of texts are few; those around them, forty a row, are written doubled at once.
+        inside = """replaceAll(left(right(toJSONString({}), -1), -1), '"', '""')"""
+        return _object(field.sql, inside, '""', '"')
+    if field.composite or field.type in _TEXT:
+        return _quoted(_json(field) if field.composite else field.sql)
     if _TIME.fullmatch(field.type):
         return f"toJSONString({field.sql})"  # its quotes are those of CSV, and nothing in it needs more
     if _NUMBER.fullmatch(field.type):
@@ -51,12 +54,17 @@ def _csv(field: Field) -> str:
 
 
 def _json(field: Field) -> str:
-    if field.type == "Map(LowCardinality(String), String)":
-        pair = "concat(toJSONString(k), ':', toJSONString(v))"
-        pairs = f"arrayMap((k, v) -> {pair}, mapKeys({field.sql}), mapValues({field.sql}))"
-        return f"concat('{{', arrayStringConcat({pairs}, ','), '}}')"
+    if field.type == _ATTRIBUTES:
+        return _object(field.sql, "toJSONString({})", "")
     value = f"toJSONString({field.sql})"
     return f"ifNull({value}, 'null')" if _NULLABLE.fullmatch(field.type) else value
+
+
+def _object(attributes: str, text: str, quote: str, outer: str = "") -> str:
+    """Return the expression of an object; `text` is that of a key or a value, which stands between `quote`s."""
+    parts = (f"'{quote}'", text.format("k"), f"'{quote}:{quote}'", text.format("v"), f"'{quote}'")
+    pairs = f"arrayMap((k, v) -> concat({', '.join(parts)}), mapKeys({attributes}), mapValues({attributes}))"
+    return f"concat('{outer}{{', arrayStringConcat({pairs}, ','), '}}{outer}')"
 
 
 def _quoted(text: str) -> str:
