@@ -14,8 +14,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from headgate.queries.estimate import (
     Draws,
     Estimate,
@@ -29,6 +27,7 @@ from headgate.queries.estimate import (
 from headgate.queries.estimate import variance as of_noise
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from headgate.queries.columns import Columns
@@ -115,5 +114,7 @@ def people_of(seen: int, rows: Columns, name: str, people: float) -> Estimate:
 
 def _noise(rows: Columns, name: str = "noise") -> NDArray[np.float64] | None:
     """Return the noise; None where there is none, which is not the same as none to be expected."""
-    found = rows[name] if name in rows else np.empty(0)
+    if name not in rows:
+        return None
+    found = rows[name]
     return found if found.ndim == 2 and found.shape[1] else None

@@ -54,11 +54,12 @@ class Draws:
         (`values` false) they grow without bound as the draws become alike: their variance then is known. `least` is
         the effective number of a part that alone matters (hits that are rare, a tail), if less.
         """
-        freedom = max(min(self.effective, least) - 1, 1.0) / 3
+        effective, unlike = self.effective, 1.0
         if not values:
-            unlike = 1 - min(self.effective / self.number, 1.0) if self.number else 0.0
-            freedom = freedom / unlike if unlike > 1e-9 else math.inf
-        return t95(freedom)
+            unlike = 1 - min(effective / self.number, 1.0) if self.number else 0.0
+            if unlike <= 1e-9:
+                return Z95
+        return t95(max(min(effective, least) - 1, 1.0) / 3 / unlike)
 
 
 def independent(total_weight: float, variance: float) -> Draws:

@@ -110,7 +110,8 @@ def paired(
         both = []
         for side, nothing in zip(sides, empty, strict=True):
             name, one = side.get(common, (label, nothing))
-            both.append(replace(one, counted=one.counted.of(firsts.get(name))))
+            periods = one.counted.of(firsts.get(name))
+            both.append(one if periods is one.counted else replace(one, counted=periods))
         found.append((label, both[0], both[1]))
     return found
 
