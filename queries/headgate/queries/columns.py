@@ -188,7 +188,7 @@ def parts(
         1,
     )  # room for two columns of 2^31 distinct values each
     for name in by:
-        number, size = _numbered(columns[name])
+        number, size = numbered(columns[name])
         key, most = key * size + number, most * size
     key = key.astype(
         np.min_scalar_type(most)
@@ -208,7 +208,7 @@ def parts(
     ]
 
 
-def _numbered(values: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
+def numbered(values: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
     """Return the number of each row's value among the distinct ones, ascending, and how many there are.
 
     Text is told apart by hash, in one pass, not by sorting every row.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headgate.queries.columns import parts
+from headgate.queries.columns import numbered, parts
 from headgate.queries.coverage import ANYONE, ARRIVALS, anyone, calls_of_anyone
 from headgate.queries.declaration import Ask
 from headgate.queries.errors import ReportError
@@ -182,18 +182,18 @@ def _places(activity: Columns, most: int) -> tuple[list[tuple[str, str]], NDArra
     """Return the most used operations, and each row's number among them; the last number for all others."""
     if not activity.rows:
         return [], np.empty(0, np.int64)
-    services, service = np.unique(activity["service"].astype(str), return_inverse=True)
-    operations, operation = np.unique(activity["operation"].astype(str), return_inverse=True)
-    pairs, place = np.unique(service * operations.size + operation, return_inverse=True)
-    calls = np.bincount(place, activity["calls"].astype(np.float64))
+    services, operations = activity["service"], activity["operation"]
+    (service, _), (operation, width) = numbered(services), numbered(operations)
+    code = service * width + operation
+    pairs = np.flatnonzero(np.bincount(code))
+    calls = np.bincount(code, activity["calls"].astype(np.float64))[pairs]
     top = np.lexsort((np.arange(pairs.size), -calls))[:most]
-    number = np.full(pairs.size, top.size)
-    number[top] = np.arange(top.size)
-    labels = [
-        (str(services[pair // operations.size]), str(operations[pair % operations.size]))
-        for pair in pairs[top]
-    ]
-    return labels, number[place]
+    row = np.empty(code.max() + 1, np.int64)
+    row[code] = np.arange(code.size)
+    number = np.full(row.size, top.size)
+    number[pairs[top]] = np.arange(top.size)
+    labels = [(str(services[r]), str(operations[r])) for r in row[pairs[top]]]
+    return labels, number[code]
 
 
 def calls_by_operation(activity: Columns) -> dict[tuple[str, str], Estimate]:
