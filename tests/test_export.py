@@ -153,6 +153,54 @@ def test_a_workbook_goes_on_in_further_sheets(filled: Store, tmp_path: Path, mon
     assert book.worksheets[0]["A2"].is_date
 
 
+def test_what_files_cannot_hold_is_replaced_and_loses_no_row(store: Store, tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, columns that an operator added and that may be NULL: each format has every row."""
+    client = store.client()
+    client.command("ALTER TABLE events ADD COLUMN Plan LowCardinality(Nullable(String))")
+    client.command(
+        "INSERT INTO events (Timestamp, Operation, Attributes, Plan)"
+        " SELECT {now:DateTime64(9, 'UTC')} - INTERVAL number + 1 MINUTE, 'caf' || unhex('E9'),"
+        " map('text', unhex('FF') || 'x'), if(number < 2, 'gold', NULL) FROM numbers(5)",
+        parameters={"now": NOW},
+    )
+    names = ("Operation", "Attributes", "Plan")
+    files = {}
+    for format_ in FORMATS:
+        path = files[format_] = tmp_path / f"a.{format_}"
+        chosen = extract("events", names, window("1d", None, NOW), store.tables(), format_=format_)
+        assert write(store, chosen, path, lambda _: None).rows == 5
+    with files["csv"].open(encoding="utf-8", newline="") as file:
+        assert [row[0] for row in csv.reader(file)][1:] == ["caf\ufffd"] * 5
+    lines = [json.loads(line) for line in files["jsonl"].read_text("utf-8").splitlines()]
+    assert [line["Plan"] for line in lines] == [None, None, None, "gold", "gold"]
+    assert lines[0]["Attributes"] == {"text": "\ufffdx"}
+    table = pq.read_table(files["parquet"]).to_pylist()
+    assert [(row["Operation"], row["Attributes"]) for row in table] == [
+        ("caf\ufffd", [("text", "\ufffdx")])
+    ] * 5
+    sheet = openpyxl.load_workbook(files["xlsx"]).active
+    assert [row[0] for row in sheet.iter_rows(min_row=2, values_only=True)] == ["caf\ufffd"] * 5
+
+
+def test_a_workbook_has_numbers_that_excel_has_not_as_text(store: Store, tmp_path: Path) -> None:
+    """NaN and infinity do not fail a workbook, and a column of few values has a line for each in CSV."""
+    store.client().command(
+        "INSERT INTO events (Timestamp, Value) SELECT {now:DateTime64(9, 'UTC')} - INTERVAL number + 1 MINUTE,"
+        " [nan, inf, 1.5, NULL][number + 1] FROM numbers(4)",
+        parameters={"now": NOW},
+    )
+    for format_ in ("xlsx", "csv"):
+        chosen = extract(
+            "events", ("Value",), window("1d", None, NOW), store.tables(), format_=format_
+        )
+        assert write(store, chosen, tmp_path / f"a.{format_}", lambda _: None).rows == 4
+    sheet = openpyxl.load_workbook(tmp_path / "a.xlsx").active
+    assert [row[0] for row in sheet.iter_rows(min_row=2, values_only=True)] == [
+        *(None, 1.5, "inf", "nan")
+    ]
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["Value", '""', "1.5", "inf", "nan"]
+
+
 def test_filters_and_progress(filled: Store, tmp_path: Path) -> None:
     """Only the service asked for; progress ends at what was written."""
     seen: list[Progress] = []
@@ -239,11 +287,11 @@ def differences(store: Store, line: str, fields: Sequence[Any], source: str) -> 
     if line == "csv":
         ours = csv_line(fields)
         values = (f"toJSONString({f.sql})" if f.composite else f.sql for f in fields)
-        engine = f"formatRow('CSV', {', '.join(values)})"
+        engine = f"toValidUTF8(formatRow('CSV', {', '.join(values)}))"
     else:
         ours = json_line(fields)
         named = ", ".join(f"{f.sql} AS {literal(f.name).replace(chr(39), '`')}" for f in fields)
-        engine = f"formatRow('JSONEachRow', {named})"
+        engine = f"toValidUTF8(formatRow('JSONEachRow', {named}))"
     # A name that hides its column would be found in our line too: each in a statement of its own.
     settings = {k: v for k, v in WRITING._SETTINGS.items() if not k.startswith("max_")}
     store.client().command("DROP TABLE IF EXISTS rows_to_compare")

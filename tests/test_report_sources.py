@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -92,8 +93,13 @@ def test_what_is_no_longer_used_stays_and_is_marked(
     assert [row.operation for row in short.rows] == ["GET /a", "GET /b"]
 
 
-def test_a_name_in_use_elsewhere_does_not_hide_what_is_no_longer_used(store: Store) -> None:
-    """A service's unused source is told of, though another service uses one of that name and filters match both."""
+@pytest.mark.parametrize("most_characters", [0, 16_384])
+def test_a_name_in_use_elsewhere_does_not_hide_what_is_no_longer_used(
+    store: Store, monkeypatch: pytest.MonkeyPatch, most_characters: int
+) -> None:
+    """A service's unused source is told of, though another uses one of that name; also where names are not sent."""
+    module = importlib.import_module("headgate.queries.reports.sources")
+    monkeypatch.setattr(module, "MOST_LABEL_CHARACTERS", most_characters)
     plan = {"SpanAttributes": {"plan": "gold"}}
     old = NOW - timedelta(days=3)
     add_spans(

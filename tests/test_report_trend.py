@@ -333,6 +333,58 @@ def test_users_of_the_day_that_records_begin_on_are_counted(
         assert [row.unique_users.value for row in answer.rows] == [3]
 
 
+def test_users_of_the_running_second_are_counted(store: Store) -> None:
+    """An hour that began within this second has its users, as it has its calls."""
+    hour = NOW.replace(minute=0, second=0, microsecond=0)
+    store.client().insert(
+        "user_hour",
+        [[hour, "shop", "buy", 7, 1, 0]],
+        column_names=["Time", "ServiceName", "Operation", "UserHash", "Calls", "Errors"],
+    )
+    store.client().insert(
+        "usage_minute",
+        [[hour, "shop", "buy", "Server", True, "ok", 1, 1]],
+        column_names=[
+            *("Time", "ServiceName", "Operation", "Kind", "Entry", "Outcome", "Calls"),
+            "CallsAdjusted",
+        ],
+    )
+    for name in ("usage", "trend"):
+        summary = run(name, store, now=hour + timedelta(seconds=0.4), since="1h").summary
+        assert (summary.calls.value, summary.unique_users.value) == (1, 1)
+
+
+def test_users_of_windows_longer_than_there_is_room_for_weeks(store: Store) -> None:
+    """Two years, of which users are kept for the last 20 weeks: the same users as in `usage`, and who came back."""
+    client, midnight = store.client(), NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    names = ["Time", "ServiceName", "Operation", "UserHash", "Calls", "Errors"]
+    users = [
+        [midnight - timedelta(days=day + 1), "shop", f"op{number}", user, 1, 0]
+        for day in (*range(140), 670)
+        for number in range(2)
+        for user in range(1, 11)
+        if day < 670 or (number, user) == (0, 1)
+    ]
+    client.insert("user_day", users, column_names=names)
+    usage = [
+        [midnight - timedelta(days=day + 1), "shop", f"op{number}", "Server", True, "ok", 10, 10]
+        for day in range(700)
+        for number in range(130)
+        if number < 2 or day == 3
+    ]
+    names = ["Time", "ServiceName", "Operation", "Kind", "Entry", "Outcome", "Calls"]
+    client.insert("usage_day", usage, column_names=[*names, "CallsAdjusted"])
+    for since in ("60w", "96w", "all"):
+        trend, counted = (run(name, store, now=NOW, since=since) for name in ("trend", "usage"))
+        rows = {row.operation: row for row in trend.rows}
+        assert {operation: row.unique_users.value for operation, row in rows.items()} == {
+            row.operation: row.unique_users.value for row in counted.rows
+        }, since
+        assert rows["op1"].unique_users.value == trend.summary.unique_users.value == 10
+        assert rows["op1"].retention_rate == 1
+        assert rows["op7"].unique_users.value == 0
+
+
 def test_many_operations_over_many_weeks(store: Store) -> None:
     """More operations than a word has bits and more weeks than a block has: a loop over everybody's days agrees."""
     rng = np.random.default_rng(6)

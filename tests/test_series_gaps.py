@@ -186,5 +186,27 @@ def test_only_what_is_narrowed_asks_what_anybody_did(name: str) -> None:
     assert asked().keys() == {"learnt"}
     for narrowed in (*NARROWED, {"where": {"a": "b"}}, {"by": "a"}):
         found = asked(**narrowed)
-        assert found["anyone"].window == found["learnt"].window
-        assert found["anyone"].params == replace(found["learnt"].params, **EVERYTHING)
+        assert found["learnt_anyone"].window == found["learnt"].window
+        assert found["learnt_anyone"].params == replace(found["learnt"].params, **EVERYTHING)
+
+
+@pytest.mark.parametrize("asked", [{}, {"service": "shop"}])
+def test_predictions_of_usage_know_gaps_and_change_nothing_else(
+    store: Store, asked: dict[str, Any]
+) -> None:
+    """Ten days without any record are not learnt as zeros; trends are the same whether predictions are asked for."""
+    store.client().command(
+        "INSERT INTO usage_minute (Time, ServiceName, Operation, Kind, Entry, Outcome, Calls, CallsAdjusted)"
+        " SELECT {first:DateTime('UTC')} + 3600 * number AS t, 'shop', 'buy', 'Server', true, 'ok', 100, 100"
+        " FROM numbers(24 * 79) WHERE intDiv(number, 24) NOT BETWEEN 20 AND 29"
+        " AND NOT (number >= 24 * 78 + 6 AND number < 24 * 78 + 12)",
+        parameters={"first": (NOW - timedelta(days=79)).replace(tzinfo=None)},
+    )
+    predicted = run("usage", store, now=NOW, since="7d", include_predictions=True, **asked)
+    for found in predicted.summary.predictions:
+        assert (found.verdict, found.forecast) == ("forecast", pytest.approx(16_800, rel=0.02))
+    day = {"now": NOW, "since": "24h", "include_trends": True, **asked}
+    without = run("usage", store, **day).to_dict()["summary"]
+    beside = run("usage", store, include_predictions=True, **day).to_dict()["summary"]
+    assert beside.pop("predictions")
+    assert beside == {name: part for name, part in without.items() if name != "predictions"}

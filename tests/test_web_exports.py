@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from headgate.store import Store
 
+EXPORTS = sys.modules[ExportJobs.__module__]
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
@@ -114,6 +116,29 @@ def test_jobs_outlive_the_server_for_90_days(filled: Store, tmp_path: Path) -> N
     late = app(filled, tmp_path, NOW + timedelta(days=91))
     new = finished(late, late.post("/api/exports", json={"kind": "events", "since": "365d"}).json())
     assert [found["id"] for found in late.get("/api/exports").json()["exports"]] == [new["id"]]
+
+
+def test_what_is_removed_while_it_is_made_stops_and_holds_nobody_up(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is deleted meanwhile leaves nothing, neither of itself nor in the way of the next."""
+    client = app(filled, tmp_path)
+    order = {"kind": "events", "fields": ["Operation"], "since": "24h"}
+    made = EXPORTS.write
+
+    def removing(store: Store, chosen: Any, path: Path, report: Any) -> Any:
+        assert client.delete(f"/api/exports/{path.parent.name}").is_success
+        return made(store, chosen, path, report)
+
+    monkeypatch.setattr(EXPORTS, "write", removing)
+    first = client.post("/api/exports", json=order).json()
+    deadline = time.monotonic() + 60
+    while list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert list(tmp_path.iterdir()) == []
+    assert client.get(f"/api/exports/{first['id']}").status_code == 404
+    monkeypatch.setattr(EXPORTS, "write", made)
+    assert finished(client, client.post("/api/exports", json=order).json())["state"] == "completed"
 
 
 @pytest.mark.parametrize(

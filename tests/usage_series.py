@@ -66,7 +66,7 @@ def answered(
     days = (window.since - learnt_since) / timedelta(days=1)
     given = {"activity": rows.chosen(inside), "learnt.activity": rows}
     if anyone is not None:
-        given["anyone.arrivals"] = anyone
+        given["learnt_anyone.arrivals"] = anyone
     return reduced(report, given, window, now=window.until, learn_days=days, **params)
 
 

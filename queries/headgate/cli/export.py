@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -128,6 +129,7 @@ def _there(
     """Let the server make the file, then fetch it."""
     part = output.with_name(f"{output.name}.part")
     with server_client(server, token=os.environ.get("HEADGATE_TOKEN")) as client:
+        job: dict[str, Any] = {}
         try:
             job = _said(client.post("/api/exports", content=order.model_dump_json()))
             while job["state"] in {"queued", "processing"}:
@@ -145,7 +147,6 @@ def _there(
             if part.stat().st_size != job["bytes"]:
                 raise StoreError("the file came incomplete; ask again")
             part.replace(output)
-            client.delete(f"/api/exports/{job['id']}")
         except httpx.HTTPError as error:
             raise StoreError(
                 f"the server at {server['api']} did not answer ({error}); see its log, or stop it and ask again"
@@ -154,6 +155,9 @@ def _there(
             raise ReportError(f"cannot write {output}: {error.strerror or error}") from error
         finally:
             part.unlink(missing_ok=True)
+            if job:  # also where it was stopped: nobody would fetch the file
+                with contextlib.suppress(httpx.HTTPError):
+                    client.delete(f"/api/exports/{job['id']}")
     _tell(job["notes"])
     return Written(job["rows"], job["rows"], job["bytes"])
 

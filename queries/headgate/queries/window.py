@@ -159,5 +159,5 @@ def instant(moment: datetime) -> str:
 
 
 def second(moment: datetime) -> str:
-    """Return a time of whole seconds of a UTC window likewise."""
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+    """Return a time of a UTC window likewise, as the first whole second that is not before it."""
+    return f"{moment + timedelta(microseconds=-moment.microsecond % 1_000_000):%Y-%m-%d %H:%M:%S}"

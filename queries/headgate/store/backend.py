@@ -64,7 +64,9 @@ class DrainingBackend(ChdbBackend):
             query = f"{query.removesuffix(_ARROW)}SETTINGS {_settings_clause(settings)} {_ARROW}"
         params = _strip_param_prefix(bind_params)
         stream = self._open_stream(query, "ArrowStream", params, runtime.database)
-        return _ChdbStreamSource(stream, self._handle, self.show_clickhouse_errors)
+        source = _ChdbStreamSource(stream, self._handle, self.show_clickhouse_errors)
+        self._streams.add(source)  # else closing the client would wait for it for ever
+        return source
 
     def _blocks(self, source: _ChdbStreamSource) -> Iterator[bytes]:
         try:

@@ -60,6 +60,10 @@ class Job:
         return f"headgate-{self.kind}-{self.created_at[:10]}.{self.format}"
 
 
+class _Removed(Exception):  # no error: who asked for the export does not want it any more
+    """The job was removed while its file was being made."""
+
+
 class ExportJobs:
     """The jobs of one store, in one directory."""
 
@@ -88,6 +92,8 @@ class ExportJobs:
                 continue
             if job.state in {"queued", "processing"}:
                 job = dataclasses.replace(job, state="failed", error="the server stopped meanwhile")
+                for part in path.parent.glob("*.part"):
+                    part.unlink(missing_ok=True)
             self._jobs[job.id] = job
 
     def submit(self, extract: Extract, actor: str) -> Job:
@@ -129,7 +135,7 @@ class ExportJobs:
         return self._directory / job.id / f"data.{job.format}"
 
     def remove(self, job_id: str) -> None:
-        """Forget a job and its file; raises KeyError."""
+        """Forget a job and its file, and stop making it; raises KeyError."""
         with self._lock:
             del self._jobs[job_id]
         shutil.rmtree(self._directory / job_id, ignore_errors=True)
@@ -151,28 +157,36 @@ class ExportJobs:
         self._keep(job)
 
         def follow(progress: Progress) -> None:
-            self._jobs[job_id] = dataclasses.replace(
-                job,
-                rows=progress.rows,
-                rows_total=progress.rows_total,
-                bytes=progress.bytes,
-                percent=round(100 * progress.rows / max(progress.rows_total, 1), 1),
-            )
+            with self._lock:
+                if job_id not in self._jobs:
+                    raise _Removed
+                self._jobs[job_id] = dataclasses.replace(
+                    job,
+                    rows=progress.rows,
+                    rows_total=progress.rows_total,
+                    bytes=progress.bytes,
+                    percent=round(100 * progress.rows / max(progress.rows_total, 1), 1),
+                )
 
         try:
             done = write(self._store, extract, self.path(job), follow)
             job = dataclasses.replace(
                 job, state="completed", rows=done.rows, rows_total=done.rows, bytes=done.bytes, percent=100.0
             )  # fmt: skip
+        except _Removed:
+            _log.info("the export %s was removed while it was made", job_id)
         except (ReportError, StoreError) as error:
-            job = dataclasses.replace(self._jobs[job_id], state="failed", error=str(error))
+            job = dataclasses.replace(self._jobs.get(job_id, job), state="failed", error=str(error))
         except Exception as error:  # noqa: BLE001  # one export must not end the thread of all
             _log.exception("the export %s failed", job_id)
             job = dataclasses.replace(
-                self._jobs[job_id],
+                self._jobs.get(job_id, job),
                 state="failed",
                 error=f"{type(error).__name__}; the log says why",
             )
+        if job_id not in self._jobs:
+            shutil.rmtree(self._directory / job_id, ignore_errors=True)
+            return
         self._note(job, actor, began)  # first: who sees that it is done finds it in the audit log
         self._keep(job)
 

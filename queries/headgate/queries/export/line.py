@@ -22,14 +22,29 @@ _NULLABLE = re.compile(r"Nullable\((.+)\)")
 
 
 def csv_line(fields: Sequence[Field]) -> str:
-    """Return the expression of a record: text, times and composite values, which are JSON, in quotes; NULL is empty."""
-    return "concat(" + ", ',', ".join(map(_csv, fields)) + r", '\n')"
+    """Return the expression of a record: text, times and composite values, which are JSON, in quotes; NULL is empty.
+
+    What is no UTF-8 is replaced, as in every format: one such byte would make the whole file unreadable.
+    """
+    values = [*map(_csv, fields)]
+    if len(fields) == 1 and _NULLABLE.fullmatch(fields[0].type):
+        values = [f"if(isNull({fields[0].sql}), '\"\"', {values[0]})"]  # readers skip empty lines
+    return "toValidUTF8(concat(" + ", ',', ".join(values) + r", '\n'))"
 
 
 def json_line(fields: Sequence[Field]) -> str:
-    """Return the expression of an object, one key a field."""
+    """Return the expression of an object, one key a field; what is no UTF-8 is replaced."""
     members = (f"toJSONString({literal(f.name)}), ':', {_json(f)}" for f in fields)
-    return "concat('{', " + ", ',', ".join(members) + r", '}\n')"
+    return "toValidUTF8(concat('{', " + ", ',', ".join(members) + r", '}\n'))"
+
+
+def typed(field: Field) -> str:
+    """Return the expression of a value that stays typed; what is no UTF-8 in texts and attributes is replaced."""
+    if field.type in _TEXT:
+        return f"toValidUTF8({field.sql})"
+    if field.type == _ATTRIBUTES:
+        return f"mapApply((k, v) -> (k, toValidUTF8(v)), {field.sql})"
+    return field.sql
 
 
 def literal(text: str) -> str:
@@ -56,8 +71,8 @@ def _csv(field: Field) -> str:
 def _json(field: Field) -> str:
     if field.type == _ATTRIBUTES:
         return _object(field.sql, "toJSONString({})", "")
-    value = f"toJSONString({field.sql})"
-    return f"ifNull({value}, 'null')" if _NULLABLE.fullmatch(field.type) else value
+    # NULL would make the whole line NULL; for types that have none the engine leaves `ifNull` out.
+    return f"ifNull(toJSONString({field.sql}), 'null')"
 
 
 def _object(attributes: str, text: str, quote: str, outer: str = "") -> str:

@@ -9,19 +9,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headgate.queries.errors import ReportError
-from headgate.queries.export.line import csv_line, json_line
+from headgate.queries.export.line import csv_line, json_line, typed
 from headgate.queries.window import iso
 from headgate.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from headgate.queries.export.extract import Extract
@@ -84,8 +86,8 @@ def write(
         slices = [part for day in extract.days() for part in _slices(store, extract, day)]
         total = sum(count for _, count in slices)
         rows = 0
-        with part.open("wb") as file:
-            sink = _SINKS[extract.format](file, extract)
+        with tempfile.TemporaryDirectory() as scratch, part.open("wb") as file:
+            sink = _SINKS[extract.format](file, extract, scratch)
             statement = extract.rows(_expressions(extract))
             settings = {**_SETTINGS, "max_block_size": _BLOCK_ROWS[extract.format]}
             for window, counted in slices:
@@ -93,7 +95,7 @@ def write(
                 with client.query_arrow_stream(
                     statement, parameters=extract.parameters(window), settings=settings
                 ) as stream:
-                    for batch in stream:
+                    for batch in _batches(stream):
                         sink.write(batch)
                         rows += batch.num_rows
                         report(Progress(rows, max(rows, total), file.tell()))
@@ -112,6 +114,19 @@ def write(
     finally:
         part.unlink(missing_ok=True)
     return Progress(rows, rows, size)
+
+
+def _batches(stream: Iterable[Any]) -> Iterator[Any]:
+    """Yield what comes; raises StoreError where reading breaks off, as when a server's connection or query is cut."""
+    import pyarrow as pa
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield from stream
+    except (OSError, HTTPError, pa.ArrowInvalid) as error:
+        raise StoreError(
+            f"the export broke off, nothing is left of it: the store stopped answering ({error}); see its log"
+        ) from error
 
 
 def _slices(store: Store, extract: Extract, day: Window) -> list[tuple[Window, int]]:
@@ -138,13 +153,13 @@ def _expressions(extract: Extract) -> str:
         return f"{csv_line(extract.fields)} AS line"
     if extract.format == "jsonl":
         return f"{json_line(extract.fields)} AS line"
-    return ", ".join(f"{field.sql} AS `{field.name}`" for field in extract.fields)
+    return ", ".join(f"{typed(field)} AS `{field.name}`" for field in extract.fields)
 
 
 class Lines:
     """Text that the engine has made, one line a row."""
 
-    def __init__(self, file: BinaryIO, extract: Extract) -> None:
+    def __init__(self, file: BinaryIO, extract: Extract, _: str) -> None:
         self._file = file
         if extract.format == "csv":
             head = io.StringIO()
@@ -152,7 +167,9 @@ class Lines:
             file.write(head.getvalue().encode())
 
     def write(self, batch: Any) -> None:
-        """Copy the bytes of the lines, which lie one behind the other."""
+        """Copy the bytes of the lines, which lie one behind the other. Raises StoreError if a row has no line."""
+        if batch.column(0).null_count:
+            raise StoreError("the export broke off, nothing is left of it: a row has no text")
         for piece in _bytes_of(batch.column(0)):
             self._file.write(piece)
 
@@ -172,7 +189,7 @@ def _bytes_of(column: Any) -> Iterator[memoryview]:
 class Parquet:
     """Typed columns; maps stay maps."""
 
-    def __init__(self, file: BinaryIO, _: Extract) -> None:
+    def __init__(self, file: BinaryIO, _: Extract, __: str) -> None:
         self._file = file
         self._writer: Any = None
 
@@ -197,12 +214,12 @@ class Parquet:
 class Workbook:
     """Rows of an Excel workbook, in as many sheets as they need."""
 
-    def __init__(self, file: BinaryIO, extract: Extract) -> None:
+    def __init__(self, file: BinaryIO, extract: Extract, scratch: str) -> None:
         import xlsxwriter
 
         self._names = [field.name for field in extract.fields]
         self._book = xlsxwriter.Workbook(
-            file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False,
+            file, {"constant_memory": True, "tmpdir": scratch, "strings_to_formulas": False, "strings_to_urls": False,
                    "remove_timezone": True, "default_date_format": "yyyy-mm-dd hh:mm:ss.000"}
         )  # fmt: skip
         self._bold = self._book.add_format({"bold": True, "bg_color": "#eef1f5"})
@@ -220,9 +237,14 @@ class Workbook:
 
     def close(self) -> None:
         """Write what is left."""
+        from xlsxwriter.exceptions import FileCreateError
+
         if self._sheet is None:
             self._begin()
-        self._book.close()
+        try:
+            self._book.close()
+        except FileCreateError as error:
+            raise OSError(str(error)) from error
 
     def _begin(self) -> None:
         self._sheet = self._book.add_worksheet()
@@ -233,6 +255,8 @@ class Workbook:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):  # Excel has no such numbers
+        return str(value)
     if isinstance(value, list | dict):
         return json.dumps(
             dict(value) if value and isinstance(value[0], tuple) else value, default=str
@@ -242,7 +266,7 @@ def _cell(value: Any) -> Any:
     return value
 
 
-_SINKS: dict[str, Callable[[BinaryIO, Extract], Sink]] = {
+_SINKS: dict[str, Callable[[BinaryIO, Extract, str], Sink]] = {
     "csv": Lines,
     "jsonl": Lines,
     "parquet": Parquet,

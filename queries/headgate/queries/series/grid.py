@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 EVERYTHING = ("", "")
 HOURS_KEPT = timedelta(days=90)
 LABEL = "learnt"
+LEARNT_ANYONE = f"{LABEL}_anyone"
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def ask(params: Any, window: Window, learn_days: float) -> Mapping[str, Ask]:
     stepped = replace(params, step=_step(params, window, learn_days))
     asked = {LABEL: Ask(learnt, stepped, ("activity",))}
     narrowed = params.service or params.operation or params.where or params.by
-    return asked | anyone(stepped, learnt) if narrowed else asked
+    # Under a label of its own: a report may ask what anybody did in its window as well.
+    return asked | {LEARNT_ANYONE: anyone(stepped, learnt)[ANYONE]} if narrowed else asked
 
 
 def _step(params: Any, window: Window, learn_days: float) -> str:
@@ -155,7 +157,7 @@ def _gaps(
     columns: Mapping[str, Columns], context: Context, grid: Periods, calls: Floats
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which periods are gaps, and before or in which something was in use."""
-    arrivals, params = columns.get(f"{ANYONE}.{ARRIVALS}"), context.params
+    arrivals, params = columns.get(f"{LEARNT_ANYONE}.{ARRIVALS}"), context.params
     everything = calls if arrivals is None else calls_of_anyone(arrivals, grid, calls)
     if everything is None:
         return np.zeros(len(grid), bool), np.cumsum(calls) > 0
@@ -174,8 +176,22 @@ def _begins(labels: list[tuple[str, str]], grid: Periods, context: Context) -> N
     times = np.array([first.timestamp() for first in firsts], float)
     times[times <= grid.window.since.timestamp()] = -np.inf
     found = np.searchsorted(grid.edges_s[:-1], times)
-    whole = found.min() if context.params.operation and labels else 0
+    whole = min(found.min(), _first_of(grid, context)) if context.params.operation and labels else 0
     return np.array([whole, *found], np.int64)
+
+
+def _first_of(grid: Periods, context: Context) -> int:
+    """Return where the operation that was asked for begins, in whichever service had it first."""
+    params = context.params
+    times = [
+        first.timestamp()
+        for (service, operation), first in context.firsts.items()
+        if operation == params.operation and params.service in (None, service)
+    ]
+    known = [time for time in times if time > grid.window.since.timestamp()]
+    if len(known) < len(times) or not known:
+        return 0
+    return int(np.searchsorted(grid.edges_s[:-1], min(known)))
 
 
 def _places(activity: Columns, most: int) -> tuple[list[tuple[str, str]], NDArray[np.int64]]:
@@ -183,8 +199,10 @@ def _places(activity: Columns, most: int) -> tuple[list[tuple[str, str]], NDArra
     if not activity.rows:
         return [], np.empty(0, np.int64)
     services, operations = activity["service"], activity["operation"]
-    (service, _), (operation, width) = numbered(services), numbered(operations)
+    (service, height), (operation, width) = numbered(services), numbered(operations)
     code = service * width + operation
+    if height * width > 4 * code.size:  # services that share few names
+        code = np.unique(code, return_inverse=True)[1]
     pairs = np.flatnonzero(np.bincount(code))
     calls = np.bincount(code, activity["calls"].astype(np.float64))[pairs]
     top = np.lexsort((np.arange(pairs.size), -calls))[:most]

@@ -4,6 +4,7 @@ A source is an operation of a service, or, with `by`, a value of that dimension:
 was used before the window and not in it stays in the answer, marked `deprecated` (REQ-CAP-25).
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from headgate.queries.window import Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SHOWN_CODES = 3
+MOST_LABEL_CHARACTERS = 16_384
 _NOTHING = Columns({})
 
 
@@ -104,6 +106,8 @@ def asks(params: SourceParams, window: Window) -> Mapping[str, Ask]:
 
     def unused(columns: Mapping[str, Columns]) -> Params:
         labels = [label for label, _ in parts(columns["outcomes"], "service", "operation")]
+        if sum(map(len, itertools.chain(*labels))) > MOST_LABEL_CHARACTERS:
+            labels = []  # they only spare reading, and a server takes no longer parameters
         return _EarlierParams(
             **{field.name: getattr(params, field.name) for field in fields(params)},
             used_services=[service for service, _ in labels],

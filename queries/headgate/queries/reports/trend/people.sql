@@ -1,15 +1,20 @@
 -- Users of each operation and of all together (whole = 1), how many of them came in two calendar weeks that follow one
 -- another, and how many had their first day, as far as is remembered, in the window. A user's weeks are counted from
--- the week that the window begins in, 1: no year's weeks are another's; 0 is all days before the window's first. 63 of
--- them reach further back than users are kept. Operations are bits, 64 to a word (usage.users). Rows are grouped by
--- user, word and week, so that what somebody used in two weeks are the bits that both words have: half a million groups
--- instead of several. What all rows of a group share is read by groupBitOr, whose state is half that of any. Everybody is first in one word only, so that the whole may be added up. Bit 64 is the whole.
+-- the week that the window begins in, 1: no year's weeks are another's; 0 is all days before the window's first. There
+-- is room for 63, more than users are kept for: in a longer window all weeks before its last 63 are one. Operations are
+-- bits, 64 to a word (usage.users). Rows are grouped by user, word and week, so that what somebody used in two weeks
+-- are the bits that both words have: half a million groups instead of several. What all rows of a group share is read
+-- by groupBitOr, whose state is half that of any. Everybody is first in one word only, so that the whole may be added
+-- up. Bit 64 is the whole.
 WITH
     indexOf(
         ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'], {week_start:String}) - 1 AS first_day,
     toUInt16(10 - first_day) AS shift,
-    toUInt16(intDiv(toUInt16(toDate({since:DateTime64(9, 'UTC')}, {timezone:String})) + shift, 7) - 1) AS week_before,
-    toUInt8(greatest(week_before, intDiv(toUInt16(toDate(Time, {timezone:String})) + shift, 7)) - week_before) AS week_of,
+    intDiv(toUInt16(toDate(Time, {timezone:String})) + shift, 7) AS week,
+    toUInt16(greatest(
+        toInt32(intDiv(toUInt16(toDate({since:DateTime64(9, 'UTC')}, {timezone:String})) + shift, 7)) - 1,
+        toInt32(intDiv(toUInt16(toDate({until:DateTime64(9, 'UTC')}, {timezone:String})) + shift, 7)) - 63)) AS week_before,
+    toUInt8(if(week < 2, 0, greatest(week_before + 1, week) - week_before)) AS week_of,
     {operation_bits:With}
 SELECT
     if(whole, '', known.2[word * 64 + bit]) AS service,
