@@ -307,25 +307,23 @@ def test_users_by_whole_days_are_those_of_their_hours(store: Store, timezone: st
     assert {row.operation: row.unique_users.value for row in usage.rows} == by
 
 
+def bought(store: Store, minute: datetime, users: int) -> None:
+    """Count a call of each of some users, all in one minute."""
+    names = ["Time", "ServiceName", "Operation", "UserHash", "Calls", "Errors"]
+    rows = [[minute.replace(minute=0), "shop", "buy", user + 1, 1, 0] for user in range(users)]
+    store.client().insert("user_hour", rows, column_names=names)
+    names = ["Time", "ServiceName", "Operation", "Kind", "Entry", "Outcome", "Calls"]
+    row = [minute, "shop", "buy", "Server", True, "ok", users, users]
+    store.client().insert("usage_minute", [row], column_names=[*names, "CallsAdjusted"])
+
+
 @pytest.mark.parametrize(("since", "ago"), [(30, 2), (3, 2), (60, 40)])
 def test_users_of_the_day_that_records_begin_on_are_counted(
     store: Store, since: int, ago: int
 ) -> None:
     """Where records begin within a day or an hour, who came in it counts, whether users are read by days or hours."""
     first = (NOW - timedelta(days=ago, hours=2)).replace(minute=45, second=0, microsecond=0)
-    store.client().insert(
-        "user_hour",
-        [[first.replace(minute=0), "shop", "buy", user, 1, 0] for user in (1, 2, 3)],
-        column_names=["Time", "ServiceName", "Operation", "UserHash", "Calls", "Errors"],
-    )
-    store.client().insert(
-        "usage_minute",
-        [[first, "shop", "buy", "Server", True, "ok", 3, 3]],
-        column_names=[
-            *("Time", "ServiceName", "Operation", "Kind", "Entry", "Outcome", "Calls"),
-            "CallsAdjusted",
-        ],
-    )
+    bought(store, first, 3)
     for name in ("usage", "trend"):
         answer = run(name, store, now=NOW, since=timedelta(days=since))
         assert answer.window.since == first
@@ -336,19 +334,7 @@ def test_users_of_the_day_that_records_begin_on_are_counted(
 def test_users_of_the_running_second_are_counted(store: Store) -> None:
     """An hour that began within this second has its users, as it has its calls."""
     hour = NOW.replace(minute=0, second=0, microsecond=0)
-    store.client().insert(
-        "user_hour",
-        [[hour, "shop", "buy", 7, 1, 0]],
-        column_names=["Time", "ServiceName", "Operation", "UserHash", "Calls", "Errors"],
-    )
-    store.client().insert(
-        "usage_minute",
-        [[hour, "shop", "buy", "Server", True, "ok", 1, 1]],
-        column_names=[
-            *("Time", "ServiceName", "Operation", "Kind", "Entry", "Outcome", "Calls"),
-            "CallsAdjusted",
-        ],
-    )
+    bought(store, hour, 1)
     for name in ("usage", "trend"):
         summary = run(name, store, now=hour + timedelta(seconds=0.4), since="1h").summary
         assert (summary.calls.value, summary.unique_users.value) == (1, 1)

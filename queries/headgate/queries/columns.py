@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -74,8 +75,9 @@ class _Cut(Columns):
             self._columns[name] = self._cut(self._source[name])
         return self._columns[name]
 
+    @abstractmethod
     def _cut(self, values: NDArray[Any]) -> NDArray[Any]:
-        raise NotImplementedError
+        """Return the rows of a whole column that are these."""
 
 
 class _Chosen(_Cut):
@@ -183,16 +185,13 @@ def parts(
     """
     if not columns.rows:
         return []
-    key, most = (
-        np.zeros(columns.rows, np.int64),
-        1,
-    )  # room for two columns of 2^31 distinct values each
+    key, most = np.zeros(columns.rows, np.int64), 1
+    # There is room for two columns of 2^31 distinct values each.
     for name in by:
         number, size = numbered(columns[name])
         key, most = key * size + number, most * size
-    key = key.astype(
-        np.min_scalar_type(most)
-    )  # up to 16 bits NumPy sorts by digits: ten times as fast
+    # Up to 16 bits NumPy sorts by digits: ten times as fast.
+    key = key.astype(np.min_scalar_type(most))
     order = np.lexsort((columns[ordered], key)) if ordered else np.argsort(key, kind="stable")
     key = key[order]
     starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])

@@ -1,17 +1,18 @@
 -- How often each attribute value that at least three failures have is found among failures (by fingerprint) and among
--- successes (fingerprint 0) of each operation (stratum); the rows with an empty key count all of them. Attributes that say how a call ended, or whose
--- it was, are left out; instead rows with coded = 1 count failures by the code that they ended with. Beyond half a million
--- uses, those of one hour in `every` are compared, failures and successes of the same hours, which their weight corrects.
+-- successes (fingerprint 0) of each operation (stratum); the rows with an empty key count all of them. Attributes that
+-- say how a call ended, or whose it was, are left out; instead rows with coded = 1 count failures by the code that they
+-- ended with. Beyond half a million uses, those of one hour in `every` are compared, failures and successes of the same
+-- hours, which their weight corrects.
 -- Pairs are told apart by one number, a hash of both. Failures are few: they say first which pairs are counted at all, so
 -- that no room is made for the values that only one success has, which are most.
-WITH {some_hours:With},
-read_uses AS (
+WITH {read_uses:With},
+told AS (
     SELECT
-        if(Outcome = 'ok', 0, greatest(Fingerprint, 1)) AS kind,
-        cityHash64(ServiceName, Operation) AS stratum,
-        Weight * every AS weight,
+        if(failed, greatest(Fingerprint, 1), 0) AS kind,
+        stratum,
+        weight,
         multiIf(
-            Outcome = 'ok', '',
+            NOT failed, '',
             Attributes['http.response.status_code'] != '', concat('http ', Attributes['http.response.status_code']),
             Attributes['http.status_code'] != '', concat('http ', Attributes['http.status_code']),
             Attributes['rpc.grpc.status_code'] != '', concat('grpc ', Attributes['rpc.grpc.status_code']),
@@ -19,20 +20,15 @@ read_uses AS (
             ErrorType) AS code,
         arrayConcat(mapKeys(Attributes),
             [toLowCardinality('operation'), toLowCardinality('')],
-            if(Outcome = 'ok', [], [toLowCardinality('#code')])) AS keys,
+            if(failed, [toLowCardinality('#code')], [])) AS keys,
         arrayConcat(mapValues(Attributes),
             [concat(ServiceName, ' ', Operation), ''],
-            if(Outcome = 'ok', [], [code])) AS found
-    FROM {events:Identifier}
-    WHERE toStartOfHour(Timestamp, 'UTC') IN hours
-        AND Timestamp >= {since:DateTime64(9, 'UTC')}
-        AND Timestamp < {until:DateTime64(9, 'UTC')}
-        AND ({service:String} = '' OR ServiceName = {service:String})
-        AND ({operation:String} = '' OR Operation = {operation:String})
+            if(failed, [code], [])) AS found
+    FROM read_uses
 ),
 compared AS (
     SELECT cityHash64(key, value) AS pair
-    FROM read_uses
+    FROM told
     ARRAY JOIN keys AS key, found AS value
     WHERE kind != 0
         AND NOT match(key, '^(error\\.|exception\\.|otel\\.|http\\.(response\\.)?status_code$|rpc\\.grpc\\.status_code$)')
@@ -52,7 +48,7 @@ SELECT
     count() AS arrivals,
     sum(weight) AS uses,
     sum(weight * weight) AS weight_squares
-FROM read_uses
+FROM told
 ARRAY JOIN keys AS name, found AS shown
 WHERE cityHash64(name, shown) IN compared
 GROUP BY cityHash64(name, shown), kind, stratum

@@ -1,21 +1,8 @@
 -- Durations, and numbers among the attributes whose names end like a size or an order, by operation (stratum) and
--- outcome: how many uses lie in each bin. A bin is an eighth of a power of two of the absolute value, so its members differ by less than 9.1 %.
--- Beyond half a million uses, those of one hour in `every` are read; what is compared are shares. Values are read only
--- where one of the names is such a measure.
-WITH {some_hours:With},
-read_uses AS (
-    SELECT
-        *,
-        cityHash64(ServiceName, Operation) AS stratum,
-        Outcome != 'ok' AS failed,
-        Weight * every AS weight
-    FROM {events:Identifier}
-    WHERE toStartOfHour(Timestamp, 'UTC') IN hours
-        AND Timestamp >= {since:DateTime64(9, 'UTC')}
-        AND Timestamp < {until:DateTime64(9, 'UTC')}
-        AND ({service:String} = '' OR ServiceName = {service:String})
-        AND ({operation:String} = '' OR Operation = {operation:String})
-),
+-- outcome: how many uses lie in each bin. A bin is an eighth of a power of two of the absolute value, so its members
+-- differ by less than 9.1 %. Beyond half a million uses, those of one hour in `every` are read; what is compared are
+-- shares. Values are read only where one of the names is such a measure.
+WITH {read_uses:With},
 (
     SELECT arrayFilter(
         name -> match(name, '(size|length|bytes|count|items|rows|order|tokens|dimension)$'),
