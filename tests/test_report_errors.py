@@ -373,6 +373,63 @@ def test_states_follow_from_when_an_error_was_seen(store: Store) -> None:
     assert {code.code for code in answer.summary.codes} == set(states)
 
 
+def store_failures(store: Store, failed: list[tuple[str, str, datetime]]) -> None:
+    """Insert stored uses that failed: the kind, the plan of who met it, and when."""
+    names = ("Timestamp", "Kind", "ServiceName", "Operation", "Outcome", "Fingerprint", "ErrorType")
+    rows = [
+        [at, "span", "shop", "pay", "error", zlib.crc32(kind.encode()), kind, {"plan": plan}]
+        for kind, plan, at in failed
+    ]
+    store.client().insert("events", rows, column_names=[*names, "Attributes"])
+
+
+@pytest.mark.parametrize(("days", "lookback_days"), [(1, 0.4), (1, 2.5), (1, 20), (4, 20)])
+def test_the_past_of_a_kind_is_found_wherever_it_lies(
+    store: Store, days: int, lookback_days: float
+) -> None:
+    """First records and states are those of all failures that match, at an end of the past or between."""
+    rng = np.random.default_rng(7)
+    ago: dict[tuple[str, str], list[float]] = {
+        ("often", "a"): rng.uniform(0, 40, 300).tolist(),
+        ("others'", "b"): rng.uniform(0, 40, 300).tolist(),
+        ("others'", "a"): [0.5, 9.25],
+        ("between", "a"): [0.5, 8, 7],
+        ("at its end", "a"): [0.5, 1.4, 1.1],
+        ("at its begin", "a"): [0.5, 20.9, 20.1],
+        ("not at its end", "a"): [0.5, 23.5, 20.5, 6],
+        ("not at its begin", "a"): [0.5, 15, 4.5, 1.5],
+        ("before it", "a"): [0.5, 30],
+        ("fresh", "a"): [0.5],
+        ("gone", "a"): [12],
+    }
+    failed = [
+        (kind, plan, (NOW - timedelta(days=distance)).replace(microsecond=0))
+        for (kind, plan), listed in ago.items()
+        for distance in listed
+    ]
+    store_failures(store, failed)
+    answer = run(
+        "errors",
+        store,
+        now=NOW,
+        since=f"{days}d",
+        where={"plan": "a"},
+        lookback_days=lookback_days,
+    )
+    assert answer.source.name == "events"
+    length = timedelta(days=days)
+    since = NOW - length
+    expected = {}
+    for kind in {kind for kind, plan, at in failed if plan == "a" and at >= since}:
+        first = since - max(timedelta(days=lookback_days), length)
+        times = [at for k, plan, at in failed if (k, plan) == (kind, "a") and at >= first]
+        before = [at for at in times if at < since]
+        ongoing = before and max(before) >= since - length
+        state = "ongoing" if ongoing else "regressed" if before else "new"
+        expected[kind] = (state, min(times))
+    assert {row.error_type: (row.state, row.known_since_at) for row in answer.rows} == expected
+
+
 def row(**changed: Any) -> Row:
     made = Row(
         fingerprint="0" * 16,

@@ -285,6 +285,8 @@ class Asking:
             "whole_until": second(whole.until),
             **source.relations,
             **own(params),
+            # Provisional keys are not the store's: none of its fingerprints would be found.
+            **({"fingerprints": []} if source.provisional else {}),
         }
 
     def _fingerprints(self, source: Source, params: Params, grid: Periods) -> dict[int, int]:

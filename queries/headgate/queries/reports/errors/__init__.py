@@ -5,6 +5,7 @@ paths are one group (PIT-R0-02); an association is measured and tested, not only
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import timedelta
 
 import numpy as np
@@ -21,6 +22,8 @@ from headgate.queries.reports.errors.ranking import covered, days, overall, reli
 from headgate.queries.reports.errors.records import ErrorParams, Row, Summary
 from headgate.queries.uncertain import people_of
 from headgate.queries.window import Window
+
+MOST_KINDS = 500
 
 
 def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
@@ -70,9 +73,23 @@ def reduce(columns: Mapping[str, Columns], context: Context) -> Reduced:
     return Reduced(summary, tuple(found[: params.limit]))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EarlierParams(ErrorParams):
+    """The kinds of failures whose past is looked for, all where there are none."""
+
+    fingerprints: list[int]
+
+
 def _asks(params: ErrorParams, window: Window) -> Mapping[str, Ask]:
+    def known(columns: Mapping[str, Columns]) -> _EarlierParams:
+        kinds = np.unique(columns["failures"]["fingerprint"]).tolist()
+        given = {field.name: getattr(params, field.name) for field in fields(params)}
+        # They only spare reading, and a server takes no longer parameters.
+        return _EarlierParams(**given, fingerprints=kinds if len(kinds) <= MOST_KINDS else [])
+
     length = max(window.until - window.since, timedelta(days=params.lookback_days))
-    before = Ask(Window(window.since - length, window.since), params, ("seen",))
+    earlier = Window(window.since - length, window.since)
+    before = Ask(earlier, params, ("seen",), given=known)
     resources = Ask(window, params, ("resources",), quiet=True)
     return {"before": before, "kept": resources, **anyone(params, window)}
 
@@ -120,7 +137,7 @@ REPORT = Report(
     reduce=reduce,
     asks=_asks,
     borrows=(BORROWED,),
-    on_request=(ARRIVALS, "resources"),
+    on_request=(ARRIVALS, "resources", "seen"),
     charts=(
         Gauge(
             title="Error rate",
