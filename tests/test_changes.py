@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from headgate.queries.changes import (
+    LEAST_CYCLES,
     LEAST_PERIODS,
     MOST_PERMUTED,
     change_point,
@@ -124,6 +125,17 @@ def test_a_profile_is_no_change() -> None:
     assert (without_profile(curve[:24], hours[:24]) == curve[:24]).all()
     stepped = without_profile(curve + 50 * (np.arange(144) >= 100), hours)
     assert change_point(stepped).begins == 100
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(-9, 9)), max_size=60))
+def test_a_profile_is_the_median_of_each_slot(drawn: list[tuple[int, int]]) -> None:
+    """Slots in any order, some of them empty: each value less the median of its slot's, where all recur."""
+    slot = np.array([number for number, _ in drawn], np.int64)
+    values = np.array([value for _, value in drawn], float)
+    seen = {number: values[slot == number] for number in slot.tolist()}
+    recurring = all(mine.size >= LEAST_CYCLES for mine in seen.values())
+    expected = [v - np.median(seen[n]) if recurring else v for n, v in drawn]
+    assert without_profile(values, slot).tolist() == expected
 
 
 def test_short_series_have_no_change() -> None:

@@ -1,7 +1,11 @@
--- Operations of the window as bits, 64 to a word: number is an operation's, from 1; 0 has what was not used in it.
--- known has their labels, services and names in that order, bits says how many of a word are in use.
+-- Operations of the window as bits, 63 to a word: place is an operation's word and bit (64 word + bit). Bit 0 of a word is
+-- free, bit 1 of the first has what was not used in the window. known has labels, places, and services with names; those
+-- of bit b of word w are at 63 w + b - 1. It is planned again wherever it is named.
 (
-    SELECT (groupArray(label), groupArray(service), groupArray(operation))
+    SELECT (
+        groupArray(label),
+        arrayMap(number -> toUInt32(number + intDiv(number, 63) + 1), arrayEnumerate(groupArray(label))),
+        groupArray((service, operation)))
     FROM
     (
         SELECT
@@ -18,6 +22,4 @@
     )
 ) AS known,
 transform(
-    bitXor(cityHash64(ServiceName), bitRotateLeft(cityHash64(Operation), 1)),
-    known.1, arrayEnumerate(known.1), toUInt32(0)) AS number,
-least(64, length(known.1) + 1) AS bits
+    bitXor(cityHash64(ServiceName), bitRotateLeft(cityHash64(Operation), 1)), known.1, known.2, toUInt32(1)) AS place
