@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_report_agreement import near
 
-from headgate.queries import asking, run
+from headgate.queries import reading, run
 from headgate.queries.days import by_days
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def test_days_say_what_quarters_say(
         daily.append("FROM usage_day" in by_days(source).statement("SELECT * FROM kept_usage"))
         return by_days(source)
 
-    monkeypatch.setattr(asking, "by_days", noting)
+    monkeypatch.setattr(reading, "by_days", noting)
     read = run(name, store, **asked).to_dict()
     assert read["data_points"] > 50
     if step:
         assert any(daily) == (days and timezone == "UTC" and weight == 1)
-    monkeypatch.setattr(asking, "by_days", lambda source: source)
+    monkeypatch.setattr(reading, "by_days", lambda source: source)
     assert near(run(name, store, **asked).to_dict(), read)

@@ -14,7 +14,7 @@ from test_report_stored import elsewhere
 from headgate.collector.process import Request
 from headgate.collector.rules import Rules
 from headgate.collector.signals import Signal
-from headgate.queries import asking, gathered, names, run
+from headgate.queries import gathered, names, reading, run
 from headgate.store import StoreError, migrate
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def test_a_question_that_fails_leaves_nothing(
     def broken(_: object) -> None:
         raise StoreError("the answer cannot be read")
 
-    monkeypatch.setattr(asking, "columns_of", broken)
+    monkeypatch.setattr(reading, "columns_of", broken)
     for _ in range(3):
         with pytest.raises(StoreError, match="cannot be read"):
             run("errors", mixed, **ASKED, **RED)

@@ -177,7 +177,7 @@ def test_what_some_hours_answered_stands_for_all(
         FROM events GROUP BY ALL
         """
     )
-    monkeypatch.setattr("headgate.queries.asking.MOST_USES", 48 * 1440)
+    monkeypatch.setattr("headgate.queries.reading.MOST_USES", 48 * 1440)
     since = NOW - timedelta(hours=401)
     found = {row.operation: row for row in run("sources", store, now=NOW, since=since).rows}
     truth = store.client().query(

@@ -13,6 +13,7 @@ from headgate.queries.declaration import Ask, Context, Params
 from headgate.queries.failure import store_errors
 from headgate.queries.params import params_of
 from headgate.queries.periods import periods
+from headgate.queries.questions import answers
 from headgate.queries.recorded import Records, first_record, note_of_new, notes
 from headgate.queries.source import sql
 from headgate.queries.unknown import refuse_unknown
@@ -24,7 +25,6 @@ from headgate.store.identity import read_identity
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from headgate.queries.overlap import Answered
     from headgate.store import Store
 
 DEFAULT_SINCE = "24h"
@@ -71,30 +71,11 @@ def answer(
     asked = window(since, until, now, zone)
     asked = replace(asked, until=min(asked.until, max(now, asked.since)))
     asking = Asking(store, report, tables, now, identity, dimensions, Records(first))
-    own = asking.answer(Ask(asked, params))
-    columns = dict(own.columns)
-    points = data_points(columns)
-    source = asking.told(own.source, params, columns)
-    beside: dict[str, Answered] = {}
-    others = {}
-    asks = report.report.asks(params, source.window) if report.report.asks else {}
-    for label, planned in asks.items():
-        ask = replace(planned, params=planned.given(columns)) if planned.given else planned
-        if ask.counted_only and not asking.is_dimension(ask.params):
-            continue
-        found = asking.answer(ask, source.window, [own, *beside.values()])
-        beside[label], other = found, found.source
-        if ask.params.by != params.by:
-            other = asking.told(other, ask.params, found.columns, refuse=False)
-        if not ask.quiet:
-            others[label] = other
-        columns |= {f"{label}.{query}": part for query, part in found.columns.items()}
-    source = source.with_notes_of(others)
-    windows = {label: found.source.window for label, found in beside.items()}
-    earliest = min(w.since for w in (source.window.before, *windows.values()))
-    firsts = asking.firsts(earliest, params) if report.report.firsts else {}
+    found = answers(asking, Ask(asked, params))
+    own, source = found.own, found.source
+    windows = {label: other.source.window for label, other in found.beside.items()}
     reduced = report.report.reduce(
-        columns,
+        found.columns,
         Context(
             source.window,
             now,
@@ -103,9 +84,9 @@ def answer(
             windows,
             source.step,
             source.people,
-            {label: found.source.people for label, found in beside.items()},
-            {label: found.known for label, found in beside.items()},
-            firsts,
+            {label: other.source.people for label, other in found.beside.items()},
+            {label: other.known for label, other in found.beside.items()},
+            found.firsts,
         ),
     )
     if not reduced.rows and (params.service or params.operation) and params.by is None:
@@ -113,8 +94,8 @@ def answer(
         refuse_unknown(params, source.window, asking.ask(source, sql("known"), anyone, days))
     if params.granularity == "summary":
         reduced = without_lists(reduced)
-    known = [(asks[o].window, windows[o], found.known) for o, found in beside.items()]
+    known = [(found.asks[o].window, windows[o], other.known) for o, other in found.beside.items()]
     source = replace(source, notes=source.notes + notes(source.window, own.known, known, zone))
-    source = replace(source, notes=source.notes + note_of_new(firsts, source.window, params))
+    source = replace(source, notes=source.notes + note_of_new(found.firsts, source.window, params))
     took_ms = round((timer() - began) * 1e3, 3) if timer else None
-    return Answer(name, params, source, now, reduced, points, took_ms)
+    return Answer(name, params, source, now, reduced, data_points(own.columns), took_ms)

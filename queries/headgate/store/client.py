@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from headgate.store.aside import Aside
 from headgate.store.embedded import open_handle
 from headgate.store.errors import NoData, StoreError
 
@@ -34,9 +35,15 @@ class Store:
     """A database and a way to open clients of it; made by `embedded_store` or `server_store`."""
 
     def __init__(
-        self, database: str, connect: Callable[[str | None], Client], *, embedded: bool
+        self,
+        database: str,
+        connect: Callable[[str | None], Client],
+        *,
+        embedded: bool,
+        aside: Aside | None = None,
     ) -> None:
         self.database = database
+        self.aside = aside or Aside()
         self.embedded = embedded
         self._connect = connect
         self._local = threading.local()
@@ -63,7 +70,7 @@ class Store:
         with self._lock:
             found = self._siblings.get(database)
             if found is None:
-                made = Store(database, self._connect, embedded=self.embedded)
+                made = Store(database, self._connect, embedded=self.embedded, aside=self.aside)
                 found = self._siblings[database] = made
         return found
 
@@ -88,6 +95,7 @@ class Store:
 
     def close(self) -> None:
         """Close every client of every thread."""
+        self.aside.close()
         with self._lock:
             siblings, self._siblings = list(self._siblings.values()), {}
             for client in self._clients:

@@ -1,0 +1,51 @@
+"""Threads that answer beside the one that asks: a store's two cores are busy while a statement is planned on one."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+THREADS = 2
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+class Aside:
+    """A few threads, started when they are first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: ThreadPoolExecutor | None = None
+
+    @contextlib.contextmanager
+    def begun(self, calls: Mapping[K, Callable[[], T]]) -> Iterator[Mapping[K, Callable[[], T]]]:
+        """Begin calls in other threads, and yield what returns or raises what each of them does.
+
+        A call that no thread has come to is made by whoever wants its result, so that none waits for a thread. None is
+        running afterwards.
+        """
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="headgate-store")
+            futures = {key: self._threads.submit(call) for key, call in calls.items()}
+
+        def result(key: K) -> T:
+            return calls[key]() if futures[key].cancel() else futures[key].result()
+
+        try:
+            yield {key: functools.partial(result, key) for key in calls}
+        finally:
+            wait([future for future in futures.values() if not future.cancel()])
+
+    def close(self) -> None:
+        """End the threads, after what they are doing."""
+        with self._lock:
+            threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown()
