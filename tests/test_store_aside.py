@@ -47,6 +47,18 @@ def test_no_call_waits_for_a_thread(aside: Aside) -> None:
         assert all(call() for call in waiting.values())
 
 
+def test_calls_may_begin_calls(aside: Aside) -> None:
+    """More calls than threads, each beginning as many: all are made, and none waits for ever."""
+
+    def several(number: int) -> int:
+        inner = {n: partial(int, n) for n in range(number, number + 5)}
+        with aside.begun(inner) as begun:
+            return sum(call() for call in begun.values())
+
+    with aside.begun({n: partial(several, n) for n in range(20)}) as begun:
+        assert [call() for call in begun.values()] == [5 * n + 10 for n in range(20)]
+
+
 def test_what_a_call_raises_is_raised_where_its_result_is_wanted(aside: Aside) -> None:
     """The error of one call is the caller's, and the other's result is still there."""
     calls = {"wrong": partial(int, "x"), "right": partial(int, "7")}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headgate.queries.catalog import relations_of
 from headgate.queries.columns import Columns, columns_of
 from headgate.queries.days import DAY, by_days
 from headgate.queries.failure import store_errors
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from headgate.store.dimension import Dimensions
     from headgate.store.identity import IdentityRules
 
+ROWS = frozenset({"events", "spans", "kept"})
+"""Relations that are rows, not counts, whatever answers."""
 MOST_USES = 500_000
 """Of how many uses attributes or sessions are read; of more, those of some hours, or some sessions whole."""
 
@@ -73,7 +78,10 @@ class Reading:
         texts: Mapping[str, str],
     ) -> dict[str, Columns]:
         """Run statements, each on its source; fingerprints that are provisional are made of those of `errors`."""
-        columns = {q: self.ask(sources[q], text, params, grid) for q, text in texts.items()}
+        calls = {q: partial(self.ask, sources[q], text, params, grid) for q, text in texts.items()}
+        together = not ROWS & relations_of(texts.values()) and not errors.raw
+        with self.store.aside.begun(calls) if together else nullcontext(calls) as begun:
+            columns = {q: call() for q, call in begun.items()}
         keyed = {q for q, found in columns.items() if found.rows and "fingerprint" in found}
         if errors.provisional and keyed:
             made = self._fingerprints(errors, params, grid)
