@@ -15,7 +15,7 @@ from headgate.queries.periods import periods
 from headgate.queries.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from headgate.queries.window import Window
     from headgate.store import Store
@@ -98,3 +98,8 @@ def reduced(
     context = Context(window, now, asked, grid, beside, step, firsts=firsts or {})
     result = declared.reduce({**nothing(report, window, asked), **given}, context)
     return Answer(report, asked, Source({}, window, "test"), now, result).to_dict()
+
+
+def of_tuples(rows: Sequence[tuple[Any, ...]], *names: str) -> Columns:
+    """Return rows, each its values in the order of the names, as columns; text as objects."""
+    return columns(dict(zip(names, row, strict=True)) for row in rows)
