@@ -182,6 +182,38 @@ def test_what_files_cannot_hold_is_replaced_and_loses_no_row(store: Store, tmp_p
     assert [row[0] for row in sheet.iter_rows(min_row=2, values_only=True)] == ["caf\ufffd"] * 5
 
 
+def test_a_workbook_has_composite_values_as_csv_has_them(store: Store, tmp_path: Path) -> None:
+    """Attributes, lists and maps in lists are the same JSON; what is longer than a cell may be says how long it was."""
+    columns = ["Timestamp", "SpanName", "SpanAttributes", "Events.Timestamp", "Events.Name"]
+    at = NOW - timedelta(minutes=1)
+    long = {"text": "\u00fc" * 40_000}
+    rows = [
+        [at, "short", {"plan": 'a "b"'}, [at, at], ["began", "ended"], [{"n": "1"}, {}]],
+        [at, "tall", long, [], [], []],
+    ]
+    columns.append("Events.Attributes")
+    store.client().insert("otel_traces", rows, column_names=columns)
+    found = {}
+    for format_ in ("csv", "xlsx"):
+        path = tmp_path / f"a.{format_}"
+        chosen = extract(
+            "traces", columns, window("1d", None, NOW), store.tables(), format_=format_
+        )
+        assert write(store, chosen, path, lambda _: None).rows == 2
+        if format_ == "csv":
+            with path.open(encoding="utf-8", newline="") as file:
+                found[format_] = {row[1]: row[2:] for row in csv.reader(file)}
+        else:
+            sheet = openpyxl.load_workbook(path).active
+            found[format_] = {row[1]: list(row[2:]) for row in sheet.iter_rows(values_only=True)}
+    assert found["xlsx"]["short"] == found["csv"]["short"]
+    assert json.loads(found["xlsx"]["short"][3]) == [{"n": "1"}, {}]
+    whole, cut = found["csv"]["tall"][0], found["xlsx"]["tall"][0]
+    mark = " [cut: 40,011 characters]"
+    assert len(whole) == 40_011
+    assert cut == whole[: 32_767 - len(mark)] + mark
+
+
 def test_a_workbook_has_numbers_that_excel_has_not_as_text(store: Store, tmp_path: Path) -> None:
     """NaN and infinity do not fail a workbook, and a column of few values has a line for each in CSV."""
     store.client().command(

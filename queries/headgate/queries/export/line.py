@@ -47,6 +47,11 @@ def typed(field: Field) -> str:
     return field.sql
 
 
+def cell(field: Field) -> str:
+    """Return the expression of a workbook's value: typed, and composite ones as the JSON that they are in CSV."""
+    return f"toValidUTF8({_json(field)})" if field.composite else typed(field)
+
+
 def literal(text: str) -> str:
     """Return a text as SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
 import tempfile
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headgate.queries.errors import ReportError
-from headgate.queries.export.line import csv_line, json_line, typed
+from headgate.queries.export.line import cell, csv_line, json_line, typed
 from headgate.queries.window import iso
 from headgate.store import StoreError
 
@@ -45,6 +44,8 @@ _SETTINGS = {
     "query_plan_execute_functions_after_sorting": 0,
     # A second one needs as much memory again, and processors that receiving has use for.
     "max_threads": 1,
+    # Values keep the names of their columns, and others are made of the columns.
+    "prefer_column_name_to_alias": 1,
     "date_time_output_format": "iso",
     "format_csv_null_representation": "",
     "output_format_json_escape_forward_slashes": 0,
@@ -52,6 +53,7 @@ _SETTINGS = {
 # A row group of Parquet is a block, and small ones pack badly; lines stay in the processor's caches.
 _BLOCK_ROWS = {"csv": 1_024, "jsonl": 1_024, "parquet": 16_384, "xlsx": 4_096}
 SHEET_ROWS = 1_048_575
+CELL_CHARACTERS = 32_767
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ def _expressions(extract: Extract) -> str:
         return f"{csv_line(extract.fields)} AS line"
     if extract.format == "jsonl":
         return f"{json_line(extract.fields)} AS line"
-    return ", ".join(f"{typed(field)} AS `{field.name}`" for field in extract.fields)
+    made = cell if extract.format == "xlsx" else typed
+    return ", ".join(f"{made(field)} AS `{field.name}`" for field in extract.fields)
 
 
 class Lines:
@@ -257,10 +260,9 @@ class Workbook:
 def _cell(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):  # Excel has no such numbers
         return str(value)
-    if isinstance(value, list | dict):
-        return json.dumps(
-            dict(value) if value and isinstance(value[0], tuple) else value, default=str
-        )
+    if isinstance(value, str) and len(value) > CELL_CHARACTERS:
+        mark = f" [cut: {len(value):,} characters]"
+        return value[: CELL_CHARACTERS - len(mark)] + mark
     if isinstance(value, int) and abs(value) > 2**53:  # Excel has doubles only
         return str(value)
     return value
