@@ -186,6 +186,19 @@ def test_the_past_of_a_kind_is_found_wherever_it_lies(
     assert {row.error_type: (row.state, row.known_since_at) for row in answer.rows} == expected
 
 
+@pytest.mark.parametrize(
+    ("kinds", "looked_for"), [([], [0]), ([7, 3, 7], [3, 7]), (range(501), [])]
+)
+def test_only_kinds_of_the_window_are_looked_for(kinds: Any, looked_for: list[int]) -> None:
+    """None are none (no failure has kind 0), those there are once each, and all (an empty list) where they are many."""
+    asks = entry("errors").report.asks
+    assert asks is not None
+    given = asks(ErrorParams(), Window(NOW - timedelta(days=1), NOW))["before"].given
+    assert given is not None
+    known: Any = given({"failures": of_tuples([(kind,) for kind in kinds], "fingerprint")})
+    assert known.fingerprints == looked_for
+
+
 def row(**changed: Any) -> Row:
     made = Row(
         fingerprint="0" * 16,

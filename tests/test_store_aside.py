@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 SOON_S = 20
 
 
+def beside() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("headgate-store")]
+
+
 @pytest.fixture
 def aside() -> Iterator[Aside]:
     made = Aside()
@@ -33,7 +39,7 @@ def test_calls_run_at_the_same_time(aside: Aside) -> None:
     calls = {number: partial(meet.wait, SOON_S) for number in range(THREADS)}
     with aside.begun(calls) as begun:
         meet.wait(SOON_S)
-        assert sorted(call() for call in begun.values()) != [0] * THREADS
+        assert len({call() for call in begun.values()}) == THREADS
 
 
 def test_no_call_waits_for_a_thread(aside: Aside) -> None:
@@ -91,12 +97,43 @@ def test_nothing_runs_afterwards(aside: Aside) -> None:
     assert done == ["slow"] * THREADS
 
 
+ENDING = """
+import sys, threading, time
+from functools import partial
+from headgate.store.aside import Aside
+
+aside = Aside()
+
+def ask():
+    threading.main_thread().join()
+    time.sleep(0.05)
+    with aside.begun({number: partial(pow, number, 2) for number in range(4)}) as begun:
+        print(*(call() for call in begun.values()))
+
+with aside.begun({"first": str}) as begun:
+    begun["first"]()
+threading.Thread(target=ask).start()
+"""
+
+
+def test_calls_are_made_when_the_program_is_ending() -> None:
+    """A thread that asks after the main thread has ended gets its answers: it makes them itself."""
+    ran = subprocess.run(
+        [sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout.split() == ["0", "1", "4", "9"]
+
+
+def test_a_sibling_that_is_closed_leaves_threads_to_others(store: Store) -> None:
+    """Only the store that threads were made for ends them."""
+    with store.aside.begun({"one": threading.get_ident}) as begun:
+        begun["one"]()
+    store.sibling("other").close()
+    assert beside()
+
+
 def test_a_store_that_is_closed_has_no_threads(store: Store) -> None:
     """The handles of other threads go with the store, and it can be used again."""
-
-    def beside() -> list[str]:
-        return [t.name for t in threading.enumerate() if t.name.startswith("headgate-store")]
-
     for _ in range(2):
         run("trend", store, now=datetime(2026, 11, 20, tzinfo=UTC))
         assert beside()

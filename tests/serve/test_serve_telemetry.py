@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -71,12 +72,15 @@ def test_what_it_sends_about_itself_is_stored_elsewhere(serve):
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("http://127.0.0.1:14318", "is this collector itself"),
+        ("http://{own}", "is this collector itself"),
         ("collector:4318", "is no address"),
     ],
 )
 def test_an_address_that_cannot_be_is_refused(tmp_path, address, says):
     """Exit code 2 and one sentence: sending to itself would never end."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        own = f"127.0.0.1:{listener.getsockname()[1]}"
     ran = subprocess.run(
         [
             *HEADGATE,
@@ -85,10 +89,10 @@ def test_an_address_that_cannot_be_is_refused(tmp_path, address, says):
             tmp_path,
             *ADDRESSES[:2],
             "--otlp-http",
-            "127.0.0.1:14318",
+            own,
             *ADDRESSES[4:],
         ],
-        env={**os.environ, "HEADGATE_TELEMETRY": address},
+        env={**os.environ, "HEADGATE_TELEMETRY": address.format(own=own)},
         capture_output=True,
         text=True,
         check=False,

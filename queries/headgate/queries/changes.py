@@ -93,7 +93,7 @@ def ranks(values: Floats) -> Floats:
 
 
 def without_profile(values: Floats, slot: NDArray[np.int64]) -> Floats:
-    """Return a series less the median of its slot (hour of the day, day of the week).
+    """Return a series of finite values less the median of its slot (hour of the day, day of the week).
 
     As it is where the rarest slot has been seen less than LEAST_CYCLES times: then a profile is no profile.
     """

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from headgate.queries.reading import reads_rows
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
@@ -38,8 +40,8 @@ class Answers:
 def answers(asking: Asking, ask: Ask) -> Answers:
     """Answer a report's own question and what its declaration asks beside it.
 
-    What depends on no other answer is begun at once in other threads of the store's. Not where rows answer: their
-    statements take all cores anyway, and several at a time as much more memory.
+    What depends on no other answer and reads counts is begun at once in other threads of the store's, unless the own
+    question is answered by raw rows.
     """
     report, params = asking.report.report, ask.params
     main = asking.plan(ask)
@@ -53,7 +55,9 @@ def answers(asking: Asking, ask: Ask) -> Answers:
     calls: dict[str, Callable[[], Any]] = {
         label: partial(asking.answered, plan)
         for label, plan in planned.items()
-        if plan.ask.given is None and not plan.ask.additive
+        if plan.ask.given is None
+        and not plan.ask.additive
+        and not reads_rows(plan.source, plan.texts.values())
     }
     if report.firsts:
         windows = (window.before, *(plan.source.window for plan in planned.values()))

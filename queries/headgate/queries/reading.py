@@ -22,7 +22,7 @@ from headgate.store.dimension import attributes_of
 from headgate.store.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from headgate.queries.declaration import Params, Report
     from headgate.queries.periods import Periods
@@ -31,10 +31,15 @@ if TYPE_CHECKING:
     from headgate.store.dimension import Dimensions
     from headgate.store.identity import IdentityRules
 
-ROWS = frozenset({"events", "spans", "kept"})
+_ROWS = {"events", "spans", "kept"}
 """Relations that are rows, not counts, whatever answers."""
 MOST_USES = 500_000
 """Of how many uses attributes or sessions are read; of more, those of some hours, or some sessions whole."""
+
+
+def reads_rows(source: Source, texts: Iterable[str]) -> bool:
+    """Return whether statements read rows: they take all cores anyway, and several at a time as much more memory."""
+    return source.raw or bool(_ROWS & relations_of(texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,8 @@ class Reading:
     ) -> dict[str, Columns]:
         """Run statements, each on its source; fingerprints that are provisional are made of those of `errors`."""
         calls = {q: partial(self.ask, sources[q], text, params, grid) for q, text in texts.items()}
-        together = not ROWS & relations_of(texts.values()) and not errors.raw
-        with self.store.aside.begun(calls) if together else nullcontext(calls) as begun:
+        alone = reads_rows(errors, texts.values())
+        with nullcontext(calls) if alone else self.store.aside.begun(calls) as begun:
             columns = {q: call() for q, call in begun.items()}
         keyed = {q for q, found in columns.items() if found.rows and "fingerprint" in found}
         if errors.provisional and keyed:

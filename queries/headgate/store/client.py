@@ -40,10 +40,11 @@ class Store:
         connect: Callable[[str | None], Client],
         *,
         embedded: bool,
-        aside: Aside | None = None,
+        beside: Store | None = None,
     ) -> None:
         self.database = database
-        self.aside = aside or Aside()
+        self.aside: Aside = beside.aside if beside else Aside()
+        self._is_sibling = beside is not None
         self.embedded = embedded
         self._connect = connect
         self._local = threading.local()
@@ -70,7 +71,7 @@ class Store:
         with self._lock:
             found = self._siblings.get(database)
             if found is None:
-                made = Store(database, self._connect, embedded=self.embedded, aside=self.aside)
+                made = Store(database, self._connect, embedded=self.embedded, beside=self)
                 found = self._siblings[database] = made
         return found
 
@@ -95,7 +96,8 @@ class Store:
 
     def close(self) -> None:
         """Close every client of every thread."""
-        self.aside.close()
+        if not self._is_sibling:  # else its threads are another's
+            self.aside.close()
         with self._lock:
             siblings, self._siblings = list(self._siblings.values()), {}
             for client in self._clients:

@@ -84,8 +84,10 @@ def _asks(params: ErrorParams, window: Window) -> Mapping[str, Ask]:
     def known(columns: Mapping[str, Columns]) -> _EarlierParams:
         kinds = np.unique(columns["failures"]["fingerprint"]).tolist()
         given = {field.name: getattr(params, field.name) for field in fields(params)}
-        # They only spare reading, and a server takes no longer parameters.
-        return _EarlierParams(**given, fingerprints=kinds if len(kinds) <= MOST_KINDS else [])
+        # They only spare reading, and a server takes no longer parameters. 0 is no failure's: nothing is looked for.
+        return _EarlierParams(
+            **given, fingerprints=(kinds or [0]) if len(kinds) <= MOST_KINDS else []
+        )
 
     length = max(window.until - window.since, timedelta(days=params.lookback_days))
     earlier = Window(window.since - length, window.since)

@@ -1,7 +1,7 @@
--- When each kind of failure was first and last seen; asked of the time before the window only. Most kinds are found on
--- its first and on its last day already, and then nothing between them is read: to tell whether a failure counts, its
--- attributes may be needed, and those of all rows around it. `fingerprints` are the kinds to look for, all where it is
--- empty.
+-- When each kind of failure was first and last seen; asked of the time before the window only. To tell whether a failure
+-- counts, its attributes may be needed, and those of all rows around it. Most kinds are found on the first day and on
+-- the last already: between those only the kinds of rows are read, and attributes around kinds that are not found there.
+-- `fingerprints` are the kinds to look for, all where it is empty.
 WITH (
     SELECT (groupArray(kind), groupArray(first_ns), groupArray(last_ns))
     FROM

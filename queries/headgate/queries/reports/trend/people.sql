@@ -35,7 +35,7 @@ FROM
     (
         SELECT
             bitOr(bitShiftLeft(toUInt32(part.1) * 32 + kind * 8 + nth, 8), bitAnd(bitShiftRight(bits, nth * 8), 255)) AS key,
-            count() AS people
+            sum(1) AS people
         FROM
         (
             SELECT
