@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from headgate.queries.catalog import Entry
 
+P = TypeVar("P", bound=Params)
+
 
 def own(params: Params) -> dict[str, Any]:
     """Return the parameters that the report alone has; what is not given is empty text."""
@@ -25,6 +27,11 @@ def own(params: Params) -> dict[str, Any]:
         if field.name not in common
     }
     return {name: "" if value is None else value for name, value in own.items()}
+
+
+def extended(record: type[P], params: Params, **more: Any) -> P:
+    """Return parameters as a record that has those of theirs, and `more`: what a report asks its statements with."""
+    return record(**{field.name: getattr(params, field.name) for field in fields(params)}, **more)
 
 
 def params_of(report: Entry, given: Mapping[str, Any]) -> Params:

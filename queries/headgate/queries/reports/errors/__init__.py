@@ -5,7 +5,7 @@ paths are one group (PIT-R0-02); an association is measured and tested, not only
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -15,6 +15,7 @@ from headgate.queries.columns import Columns
 from headgate.queries.coverage import ARRIVALS, BORROWED, anyone
 from headgate.queries.declaration import Ask, Context, Reduced, Report
 from headgate.queries.outcomes import success
+from headgate.queries.params import extended
 from headgate.queries.reports.errors.advice import advise
 from headgate.queries.reports.errors.differences import associations, differences, marks, speeds
 from headgate.queries.reports.errors.groups import codes, groups, types
@@ -83,11 +84,9 @@ class _EarlierParams(ErrorParams):
 def _asks(params: ErrorParams, window: Window) -> Mapping[str, Ask]:
     def known(columns: Mapping[str, Columns]) -> _EarlierParams:
         kinds = np.unique(columns["failures"]["fingerprint"]).tolist()
-        given = {field.name: getattr(params, field.name) for field in fields(params)}
         # They only spare reading, and a server takes no longer parameters. 0 is no failure's: nothing is looked for.
-        return _EarlierParams(
-            **given, fingerprints=(kinds or [0]) if len(kinds) <= MOST_KINDS else []
-        )
+        sought = (kinds or [0]) if len(kinds) <= MOST_KINDS else []
+        return extended(_EarlierParams, params, fingerprints=sought)
 
     length = max(window.until - window.since, timedelta(days=params.lookback_days))
     earlier = Window(window.since - length, window.since)

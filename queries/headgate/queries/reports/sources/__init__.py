@@ -19,6 +19,7 @@ from headgate.queries.declaration import Ask, Context, Params, Reduced, Report
 from headgate.queries.durations import Usual, durations, each_durations
 from headgate.queries.estimate import Estimate, at_least, exactly, total
 from headgate.queries.outcomes import Rated, calls_of, error_rate, rated, verdict, with_outcome
+from headgate.queries.params import extended
 from headgate.queries.significance import effective, wilson_low
 from headgate.queries.spread import by_operation
 from headgate.queries.window import Window
@@ -108,8 +109,9 @@ def asks(params: SourceParams, window: Window) -> Mapping[str, Ask]:
         labels = [label for label, _ in parts(columns["outcomes"], "service", "operation")]
         if sum(map(len, itertools.chain(*labels))) > MOST_LABEL_CHARACTERS:
             labels = []  # they only spare reading, and a server takes no longer parameters
-        return _EarlierParams(
-            **{field.name: getattr(params, field.name) for field in fields(params)},
+        return extended(
+            _EarlierParams,
+            params,
             used_services=[service for service, _ in labels],
             used_operations=[operation for _, operation in labels],
         )
